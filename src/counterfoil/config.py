@@ -1,0 +1,103 @@
+"""One frozen struct of settings, from a TOML file and from COUNTERFOIL_* in the environment.
+
+The environment wins over the file (`counterfoil.toml` in the data folder). An unknown name is an error: a misspelt
+limit must never be silently without effect. `docs/reference/settings.md` is generated from this struct.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from counterfoil.errors import Malformed
+from counterfoil.money import Currency
+
+PREFIX = "COUNTERFOIL_"
+FILE_NAME = "counterfoil.toml"
+NOT_SETTINGS = frozenset({"COUNTERFOIL_VECTORS", "COUNTERFOIL_REQUIRE_ALL", "COUNTERFOIL_KEY", "COUNTERFOIL_SERVER"})
+"""Names in the environment that belong to the tests and to the command-line wallet."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting of a scheme.
+
+    Attributes:
+        data: folder of everything that the scheme keeps: ledger, store, keys, log.
+        host: address to listen on; loopback unless a reverse proxy stands in front.
+        port: TCP port; 0 takes a free one and prints it.
+        origin: the scheme's name in every signed order and in the log, such as "money.example.org/log".
+        scheme_name: what people call the scheme.
+        currency_code: ISO 4217 code of the scheme's currency.
+        currency_digits: decimal places of the currency.
+        currency_ledger: ledger number of the currency.
+        region: ISO 3166 country in which a number without country code is read, such as "KE".
+        languages: languages offered, the first is the default.
+        sandbox: true lets the server tell enrolment codes to the caller and call webhooks on loopback. Never with real money.
+        queue_size_max: payments that may wait for the ledger; beyond it callers hear Unavailable at once.
+        body_size_max: bytes of a request body.
+        check_interval_s: seconds between two runs of the conservation check inside the server; 0 is never.
+        recovery_delay_s: seconds between asking for recovery of an account and its new key taking effect.
+    """
+
+    data: str = "./data"
+    host: str = "127.0.0.1"
+    port: int = 8480
+    origin: str = "counterfoil.localhost/log"
+    scheme_name: str = "Counterfoil"
+    currency_code: str = "USD"
+    currency_digits: int = 2
+    currency_ledger: int = 840
+    region: str = "KE"
+    languages: tuple[str, ...] = ("en", "ko", "fr")
+    sandbox: bool = False
+    queue_size_max: int = 20_000
+    body_size_max: int = 1_048_576
+    check_interval_s: int = 600
+    recovery_delay_s: int = 72 * 3600
+
+    def __post_init__(self) -> None:
+        _ = self.currency
+        if not 0 <= self.port <= 65_535:
+            raise Malformed("port", "must be 0 to 65535")
+        if not 0 < len(self.origin.encode()) <= 255 or any(c.isspace() or c == "+" for c in self.origin):
+            raise Malformed("origin", "must be 1 to 255 bytes without spaces or plus signs")
+        for name in ("queue_size_max", "body_size_max"):
+            if getattr(self, name) < 1:
+                raise Malformed(name, "must be at least 1")
+        for name in ("check_interval_s", "recovery_delay_s"):
+            if getattr(self, name) < 0:
+                raise Malformed(name, "must not be negative")
+
+    @property
+    def currency(self) -> Currency:
+        return Currency(code=self.currency_code, digits=self.currency_digits, ledger=self.currency_ledger)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.data)
+
+
+def load(environment: Mapping[str, str], **overrides: Any) -> Config:
+    """The settings from `overrides` (command line), then the environment, then DATA/counterfoil.toml, then the defaults.
+
+    Raises Malformed naming the setting: unknown name, wrong type, out of range.
+    """
+    values: dict[str, Any] = {}
+    for name, text in environment.items():
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+            values[name.removeprefix(PREFIX).lower()] = text.split(",") if name == "COUNTERFOIL_LANGUAGES" else text
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    path = Path(values.get("data", Config.__struct_defaults__[0])) / FILE_NAME
+    if path.is_file():
+        try:
+            values = tomllib.loads(path.read_text("utf-8")) | values
+        except tomllib.TOMLDecodeError as error:
+            raise Malformed(str(path), str(error)) from error
+    try:
+        return msgspec.convert(values, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise Malformed("settings", str(error)) from error

@@ -1,0 +1,68 @@
+"""What every ledger engine does. Engines do not know each other; only `app` knows them by name.
+
+An engine is synchronous and has one caller, the writer. What it has answered is durable: that is the commit point.
+Reads may be made at any time between two writes. Timestamps: event i (from 0) of a batch of n has timestamp
+batch - n + i + 1, where batch is the greater of the given time and the last timestamp + n, so time never goes
+back inside the ledger whatever the machine's clock does; refused events use a timestamp up too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from counterfoil.ledger.types import (
+    Account,
+    AccountBalance,
+    AccountFilter,
+    ChangeEvent,
+    CreateAccountResult,
+    CreateTransferResult,
+    QueryFilter,
+    Transfer,
+)
+
+
+class Engine(Protocol):
+    """A ledger's storage and rules."""
+
+    def create_accounts(self, accounts: Sequence[Account], now: int) -> list[CreateAccountResult]:
+        """Creates accounts in order, durably, one result per event. At most BATCH_SIZE_MAX."""
+        ...
+
+    def create_transfers(self, transfers: Sequence[Transfer], now: int) -> list[CreateTransferResult]:
+        """Applies transfers in order, each seeing those before it, durably, one result per event.
+
+        Due expiries are released first. A repeat of an id answers EXISTS and changes nothing. At most BATCH_SIZE_MAX.
+        """
+        ...
+
+    def expire_pending_transfers(self, now: int) -> int:
+        """Releases pending transfers that are due, in order of expiry, then creation. Returns how many (at most BATCH_SIZE_MAX)."""
+        ...
+
+    def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
+        """The accounts found, in the order asked; the missing are left out."""
+        ...
+
+    def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
+        """The transfers found, in the order asked; the missing are left out."""
+        ...
+
+    def get_account_transfers(self, filter: AccountFilter) -> list[Transfer]: ...
+
+    def get_account_balances(self, filter: AccountFilter) -> list[AccountBalance]:
+        """Balances after each transfer that the filter selects; only for accounts with the HISTORY flag."""
+        ...
+
+    def query_accounts(self, filter: QueryFilter) -> list[Account]: ...
+
+    def query_transfers(self, filter: QueryFilter) -> list[Transfer]: ...
+
+    def get_change_events(self, *, timestamp_min: int, timestamp_max: int = 0, limit: int) -> list[ChangeEvent]:
+        """The feed: committed movements and expiries in timestamp order. Both bounds inclusive; 0 is no bound."""
+        ...
+
+    def close(self) -> None:
+        """Makes everything durable and lets go of files. Safe to repeat."""
+        ...
