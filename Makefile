@@ -1,0 +1,52 @@
+# Needs git, make and python3 (3.11 or later). Everything else is installed into .venv, from lock files with hashes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# As many workers as cores. worksteal keeps neighbouring tests together, and evens out when one file is slow.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	--exclude-newer "7 days" --custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade)
+
+.PHONY: help demo test check lint bench docs lock clean product tests
+
+help:
+	@echo "make demo    a small town that trades: prints addresses and log-ins"
+	@echo "make test    everything: lint, types, import contracts, all tests"
+	@echo "make check   the quick part of it"
+	@echo "make bench   measure, beside the raw engine; writes bench/results/latest.json"
+	@echo "make docs    write the generated reference pages anew"
+	@echo "make lock    bring the lock files up to pyproject.toml (UPGRADE=1 takes newer versions, a week old or older)"
+	@echo "make clean   remove what these commands made, except data"
+
+demo: product
+	@exec $(BIN)/counterfoil demo
+
+test: lint
+	$(PYTEST)
+
+check: lint
+	$(PYTEST) -m "not slow" --hypothesis-profile quick
+
+lint: tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: product
+	@exec $(BIN)/python -m bench
+
+docs: tests
+	$(BIN)/python -m tests.docs.generate
+
+lock: tests
+	$(BIN)/python -m pip install --quiet --only-binary :all: uv==0.13.9
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group build --group dev --constraints requirements.lock --output-file requirements-dev.lock
+
+clean:
+	rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+product tests:
+	@$(PYTHON) scripts/install.py $@

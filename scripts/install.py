@@ -1,0 +1,119 @@
+"""Install what a command needs into `.venv`, once: `python3 scripts/install.py product|tests`.
+
+Every package comes from a lock file and is checked against its hash; no package is built here, so none runs code while
+it is installed. What was installed is written to a stamp in `.venv`, so a second call does nothing, and a file lock
+makes runs beside each other take turns. Needs nothing but Python: this file runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "installed.json"
+PYTHON = VENV / "bin" / "python"
+LOCKS = {"product": ROOT / "requirements.lock", "tests": ROOT / "requirements-dev.lock"}
+DEBIAN_PACKAGES = ROOT / "debian-packages.txt"
+PYTHON_MIN = (3, 11)
+
+
+def install(purpose: str) -> None:
+    """Bring `.venv` to the lock file of `purpose` ("product" or "tests"), from whatever it is now."""
+    with _one_at_a_time():
+        wanted = _fingerprint(purpose)
+        installed = json.loads(STAMP.read_text("utf-8")) if STAMP.is_file() else {}
+        # The tests' lock contains the product's, version by version, so who has the tests' needs nothing more to run the product.
+        if installed.get(purpose) == wanted or (purpose == "product" and installed.get("tests") == _fingerprint("tests")):
+            return
+        print(f"Installing the {purpose} packages into .venv, once: about a minute", flush=True)
+        if purpose == "tests":
+            _install_debian(_debian_packages())
+        STAMP.unlink(missing_ok=True)
+        if installed.get("machine") != _machine():
+            _create_venv()
+        pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        _run([*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(LOCKS[purpose])])
+        _run([*pip, "--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT)])
+        STAMP.write_text(json.dumps({"machine": _machine(), purpose: wanted}), "utf-8")
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    with (ROOT / ".venv.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _machine() -> str:
+    """What a virtual environment cannot survive a change of: the interpreter, and the folder that it stands in."""
+    return f"{sys.version} {ROOT}"
+
+
+def _fingerprint(purpose: str) -> str:
+    content = [LOCKS[purpose].read_bytes(), (ROOT / "pyproject.toml").read_bytes(), _machine().encode()]
+    if purpose == "tests":
+        content.append(DEBIAN_PACKAGES.read_bytes())
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in content)).hexdigest()
+
+
+def _create_venv() -> None:
+    if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in a package of its own
+        _install_debian([f"python3.{sys.version_info.minor}-venv"])
+    shutil.rmtree(VENV, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(VENV)])
+
+
+def _debian_packages() -> list[str]:
+    lines = (line.split("#")[0].strip() for line in DEBIAN_PACKAGES.read_text("utf-8").splitlines())
+    return [line for line in lines if line]
+
+
+def _install_debian(packages: list[str]) -> None:
+    """Install those of `packages` that are missing, as root or with sudo. Otherwise say which are missing, and go on:
+    the tests that need them are then skipped in plain sight.
+    """
+    missing = [name for name in packages if not _debian_has(name)]
+    if not missing:
+        return
+    apt = shutil.which("apt-get")
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if apt is None or (
+        sudo and (shutil.which("sudo") is None or subprocess.run([*sudo, "true"], check=False, capture_output=True).returncode)
+    ):
+        print(f"Not installed, for want of root or apt: {' '.join(missing)}", file=sys.stderr)
+        return
+    _run([*sudo, apt, "update", "--quiet=2"])
+    # DPkg::Lock::Timeout: two runs beside each other take turns instead of failing.
+    _run([*sudo, apt, "install", "--quiet=2", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600", *missing])
+
+
+def _debian_has(package: str) -> bool:
+    if shutil.which("dpkg-query") is None:
+        return False
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    return subprocess.run(query, check=False, capture_output=True, text=True).stdout == "installed"
+
+
+def _run(command: list[str]) -> None:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    if subprocess.run(command, check=False, env=environment).returncode:
+        sys.exit(f"This did not work: {' '.join(command)}")
+
+
+if __name__ == "__main__":
+    if sys.version_info < PYTHON_MIN:
+        sys.exit(f"Counterfoil needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ...")
+    if len(sys.argv) != 2 or sys.argv[1] not in LOCKS:
+        sys.exit("usage: python3 scripts/install.py product|tests")
+    install(sys.argv[1])
