@@ -1,0 +1,1 @@
+"""The general database: people, orders, goods. One writer with group commit, plain SQL that every engine understands."""

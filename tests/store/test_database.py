@@ -1,0 +1,265 @@
+"""The store's promises: what is answered is durable, a failure takes only its own work, trouble passes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Connection, MetaData, Table, Text, func, insert, select
+from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
+
+from counterfoil.errors import AlreadyTaken, Unavailable
+from counterfoil.store import database
+from counterfoil.store.database import Store
+from counterfoil.store.schema import Amount, Id
+
+tables = MetaData()
+things = Table("things", tables, Column("id", Id, primary_key=True), Column("amount", Amount, nullable=False), Column("name", Text))
+
+
+def create(url: str) -> None:
+    store = Store.open(url)
+    with store.writing() as connection:
+        tables.create_all(connection)
+    store.close()
+
+
+@contextlib.asynccontextmanager
+async def running(url: str, **arguments: Any) -> AsyncIterator[Store]:
+    store = Store.open(url, **arguments)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(store.run())
+        try:
+            yield store
+        finally:
+            await store.stop()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/store.sqlite"
+    create(url)
+    return url
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    async with running(url) as store:
+        yield store
+
+
+def put(number: int, amount: int = 1) -> Any:
+    def fn(connection: Connection) -> int:
+        connection.execute(insert(things), {"id": number, "amount": amount})
+        return number
+
+    return fn
+
+
+def put_all(connection: Connection, numbers: list[int]) -> list[int]:
+    connection.execute(insert(things), [{"id": number, "amount": 1} for number in numbers])
+    return numbers
+
+
+def numbers(connection: Connection) -> list[int]:
+    return list(connection.execute(select(things.c.id).order_by(things.c.id)).scalars())
+
+
+async def test_a_write_is_seen_by_the_next_read_and_by_another_process(store: Store) -> None:
+    assert await store.write(put(2**128 - 2)) == 2**128 - 2
+    assert await store.read(numbers) == [2**128 - 2]
+    assert await store.read_long(numbers) == [2**128 - 2]
+    with contextlib.closing(sqlite3.connect(store.url.database or "")) as other:
+        assert other.execute("SELECT id, amount FROM things").fetchall() == [((2**128 - 2).to_bytes(16), 1)]
+
+
+async def test_work_that_waits_together_is_committed_together(store: Store) -> None:
+    calls: list[int] = []
+
+    def counted(connection: Connection, items: list[int]) -> list[int]:
+        calls.append(len(items))
+        return put_all(connection, items)
+
+    assert await asyncio.gather(*(store.write_together(counted, n) for n in range(1, 301))) == list(range(1, 301))
+    assert sum(calls) == 300
+    assert len(calls) < 5, calls
+    assert await store.read(numbers) == list(range(1, 301))
+
+
+async def test_a_failure_takes_only_its_own_work(store: Store) -> None:
+    def half(connection: Connection) -> None:
+        put(50)(connection)
+        raise AlreadyTaken
+
+    results = await asyncio.gather(store.write(put(1)), store.write(half), store.write(put(1)), store.write(put(2)), return_exceptions=True)
+    assert [type(result) for result in results] == [int, AlreadyTaken, IntegrityError, int]
+    assert await store.read(numbers) == [1, 2]
+
+
+async def test_one_bad_item_of_many_is_found_and_the_others_stand(store: Store) -> None:
+    await store.write(put(7))
+    results = await asyncio.gather(*(store.write_together(put_all, n) for n in range(1, 65)), return_exceptions=True)
+    assert [n for n, result in enumerate(results, 1) if isinstance(result, BaseException)] == [7]
+    assert isinstance(results[6], IntegrityError)
+    assert await store.read(numbers) == list(range(1, 65))
+
+
+async def test_a_function_with_too_few_results_writes_nothing(store: Store) -> None:
+    def forgetful(connection: Connection, items: list[int]) -> list[int]:
+        put_all(connection, items)
+        return []
+
+    with pytest.raises(AssertionError):
+        await store.write_together(forgetful, 1)
+    assert await store.read(numbers) == []
+
+
+async def test_a_function_that_commits_is_stopped_and_nobody_hears_of_success(url: str) -> None:
+    def commits(connection: Connection) -> None:
+        put(1)(connection)
+        connection.commit()
+
+    store = Store.open(url)
+    task = asyncio.create_task(store.run())
+    results = await asyncio.gather(store.write(commits), store.write(put(2)), return_exceptions=True)
+    assert all(isinstance(result, (AssertionError, Unavailable)) for result in results), results
+    assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], Exception)
+    with pytest.raises(Unavailable):
+        await store.write(put(3))
+
+
+async def test_a_read_cannot_write(store: Store) -> None:
+    with pytest.raises(Unavailable):
+        await store.read(put(1))
+    assert await store.write(numbers) == []
+
+
+async def test_a_wrong_statement_is_a_bug_and_not_an_outage(store: Store) -> None:
+    def wrong(connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT nothing FROM nowhere")
+
+    with pytest.raises(OperationalError):
+        await store.write(wrong)
+    with pytest.raises(OperationalError):
+        await store.read(wrong)
+    assert await store.write(put(1)) == 1
+
+
+async def test_a_full_queue_refuses_at_once(url: str) -> None:
+    store = Store.open(url, queue_size_max=2)
+    waiting = [asyncio.create_task(store.write(put(n))) for n in (1, 2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await store.write(put(3))
+    run = asyncio.create_task(store.run())
+    assert await asyncio.gather(*waiting) == [1, 2]
+    await store.stop()
+    await run
+
+
+async def test_stop_finishes_what_waits_and_takes_nothing_new(url: str) -> None:
+    store = Store.open(url)
+    run = asyncio.create_task(store.run())
+    waiting = [asyncio.create_task(store.write(put(n))) for n in range(1, 11)]
+    await asyncio.sleep(0)
+    await store.stop()
+    assert await asyncio.gather(*waiting) == list(range(1, 11))
+    await run
+    with pytest.raises(Unavailable):
+        await store.write(put(11))
+    with pytest.raises(Unavailable):
+        await store.read(numbers)
+
+
+async def test_a_full_disk_loses_the_batch_and_not_the_store(store: Store) -> None:
+    def fill(connection: Connection) -> None:
+        connection.execute(insert(things), {"id": 2, "amount": 1, "name": "x" * 1_000_000})
+
+    await store.write(put(1))
+    assert store._writer is not None
+    store._writer.connection.cursor().execute("PRAGMA max_page_count = 10")  # SQLite answers as if the disk were full
+    results = await asyncio.gather(store.write(put(3)), store.write(fill), return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable, Unavailable]
+    assert await store.read(numbers) == [1]
+    assert await store.write(put(4)) == 4
+
+
+async def test_a_locked_database_is_waited_for_without_stopping_the_loop(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(sqlite3.connect(store.url.database or "", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        write = asyncio.create_task(store.write(put(1)))
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+        assert not write.done()
+        assert await store.read(numbers) == []
+        other.execute("ROLLBACK")
+        assert await write == 1
+
+        monkeypatch.setattr(database, "LOCK_WAIT_S_MAX", 0.1)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable):
+            await store.write(put(2))
+        other.execute("ROLLBACK")
+    assert await store.write(put(3)) == 3
+    assert await store.read(numbers) == [1, 3]
+
+
+async def test_a_slow_disk_moves_commit_to_a_thread(store: Store) -> None:
+    store._commit_s = 1.0
+    assert await asyncio.gather(*(store.write(put(n)) for n in range(1, 20))) == list(range(1, 20))
+    assert len(store._commit_thread._threads) == 1
+    assert await store.read(numbers) == list(range(1, 20))
+
+
+async def test_a_cancelled_writer_answers_everybody_and_lets_go(url: str) -> None:
+    store = Store.open(url)
+    store._commit_s = 1.0
+    run = asyncio.create_task(store.run())
+    writes = [asyncio.create_task(store.write(put(n))) for n in range(1, 5)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    run.cancel()
+    outcomes = await asyncio.gather(run, *writes, return_exceptions=True)
+    assert isinstance(outcomes[0], asyncio.CancelledError)
+    acknowledged = [outcome for outcome in outcomes[1:] if isinstance(outcome, int)]
+    assert all(isinstance(outcome, (int, Unavailable)) for outcome in outcomes[1:])
+    async with running(url) as again:
+        assert set(acknowledged) <= set(await again.read(numbers))
+
+
+async def test_the_log_is_kept_short_under_load(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "CHECKPOINT_INTERVAL_S", 0.0)
+    monkeypatch.setattr(database, "WAL_SIZE_MAX", 200_000)
+
+    def much(connection: Connection) -> int:
+        count = connection.execute(select(func.count()).select_from(things)).scalar_one()
+        connection.execute(insert(things), {"id": count + 1, "amount": 1, "name": "x" * 50_000})
+        return int(count)
+
+    for _ in range(40):
+        await store.write(much)
+    assert Path(f"{store.url.database}-wal").stat().st_size < 600_000
+
+
+async def test_a_new_file_is_its_owners_only(store: Store) -> None:
+    assert Path(store.url.database or "").stat().st_mode & 0o077 == 0
+
+
+def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "store.sqlite").write_bytes(b"not a database" * 1_000)
+    with pytest.raises(Unavailable):
+        Store.open(f"sqlite:///{tmp_path}/store.sqlite")
+    with pytest.raises(Unavailable):
+        Store.open(f"sqlite:///{tmp_path}/no/such/folder/store.sqlite")
+
+
+@pytest.mark.parametrize("value", [-1, 2**63, True, 1.0, "1"])
+async def test_only_whole_amounts_reach_a_table(store: Store, value: Any) -> None:
+    with pytest.raises(StatementError, match="AssertionError"):
+        await store.write(put(1, value))
+    assert await store.read(numbers) == []
