@@ -291,5 +291,26 @@ class TransferNotDeclared(PaymentRefused):
     retry = Retry.NEVER
 
 
+class CustomerMustAsk(PaymentRefused):
+    """An agent pays money in only when the customer has asked for it: both sides sign."""
+
+
+class AgentMustConfirm(PaymentRefused):
+    """Cash is taken out by a hold that the agent captures when handing over the cash: both sides sign."""
+
+
 class IdAlreadyFailed(PaymentRefused):
     """A payment with this id was refused before. Take a new id."""
+
+
+def refusal_by_code(code: str, facts: dict[str, Any]) -> Refused:
+    """The refusal that was kept as its `code` and `facts`, so that a repeat hears the same answer.
+
+    An unknown code (kept by a newer version) is answered with the general class.
+    """
+    waiting: list[type[Refused]] = [PaymentRefused]
+    for cls in waiting:
+        if cls.code == code:
+            return cls(**facts)
+        waiting.extend(cls.__subclasses__())
+    return PaymentRefused(**facts)
