@@ -42,7 +42,8 @@ def install(purpose: str) -> None:
         STAMP.unlink(missing_ok=True)
         if installed.get("machine") != _machine():
             _create_venv()
-        pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        # Quiet but for errors: a machine's own pip settings may warn once a package.
+        pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--quiet"]
         _run([*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(LOCKS[purpose])])
         _run([*pip, "--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT)])
         STAMP.write_text(json.dumps({"machine": _machine(), purpose: wanted}), "utf-8")
