@@ -117,10 +117,12 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def needed(self) -> dict[str, str]:
         """Every column that the header must have, with the key that names it."""
-        names = {value: f"columns.{key}" for key, value in msgspec.structs.asdict(self.columns).items()}
+        names = {column: f"columns.{key}" for key, column in msgspec.structs.asdict(self.columns).items()}
         if self.direction is not None:
-            names[self.direction.column] = "direction.column"
-        return names | {category.column: f"category[{index}].column" for index, category in enumerate(self.category)}
+            names.setdefault(self.direction.column, "direction.column")
+        for index, category in enumerate(self.category):
+            names.setdefault(category.column, f"category[{index}].column")
+        return names
 
     def amount_parser(self, currency: Currency) -> Callable[[str], int]:
         """A function from an amount's text to minor units with sign. It raises ValueError with the rule that is broken."""
