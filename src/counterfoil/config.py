@@ -6,10 +6,11 @@ limit must never be silently without effect. `docs/reference/settings.md` is gen
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -60,7 +61,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     recovery_delay_s: int = 72 * 3600
 
     def __post_init__(self) -> None:
-        _ = self.currency
+        try:
+            _ = self.currency
+        except Malformed as error:
+            raise Malformed(error.facts["field"].replace(".", "_"), error.facts["rule"]) from None
+        if not self.data:
+            raise Malformed("data", "must name a folder")
+        if not re.fullmatch(r"[A-Z]{2}", self.region):
+            raise Malformed("region", "must be two capital letters")
+        if not self.languages or not all(re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", language) for language in self.languages):
+            raise Malformed("languages", "must be language tags, like en, ko, fr")
         if not 0 <= self.port <= 65_535:
             raise Malformed("port", "must be 0 to 65535")
         if not 0 < len(self.origin.encode()) <= 255 or any(c.isspace() or c == "+" for c in self.origin):
@@ -84,20 +94,49 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def load(environment: Mapping[str, str], **overrides: Any) -> Config:
     """The settings from `overrides` (command line), then the environment, then DATA/counterfoil.toml, then the defaults.
 
-    Raises Malformed naming the setting: unknown name, wrong type, out of range.
+    An override that is None was not given. Raises Malformed naming the setting: unknown name, wrong type, out of range.
     """
-    values: dict[str, Any] = {}
-    for name, text in environment.items():
-        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
-            values[name.removeprefix(PREFIX).lower()] = text.split(",") if name == "COUNTERFOIL_LANGUAGES" else text
-    values |= {name: value for name, value in overrides.items() if value is not None}
-    path = Path(values.get("data", Config.__struct_defaults__[0])) / FILE_NAME
-    if path.is_file():
-        try:
-            values = tomllib.loads(path.read_text("utf-8")) | values
-        except tomllib.TOMLDecodeError as error:
-            raise Malformed(str(path), str(error)) from error
+    given = {
+        name.removeprefix(PREFIX).lower(): _from_text(name, text)
+        for name, text in environment.items()
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS
+    }
+    given |= {name: value for name, value in overrides.items() if value is not None}
+    path = Path(given.get("data", Config().data)) / FILE_NAME
+    kept = _read(path) if path.is_file() else {}
+    if "data" in kept:
+        raise Malformed(str(path), "data: cannot be set in the file that it leads to")
+    _convert(kept, str(path))  # also what is overridden: a wrong file is found when it is written, not when it is needed
+    return _convert(kept | given, "settings")
+
+
+def _from_text(name: str, text: str) -> str | int | bool | tuple[str, ...]:
+    """The value of the environment variable `name`, by the type of its setting."""
+    kind = get_type_hints(Config).get(name.removeprefix(PREFIX).lower())
+    if kind is None or name != name.upper():
+        raise Malformed(name, "there is no such setting")
+    if kind is int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text):
+            raise Malformed(name, "must be a whole number")
+        return int(text)
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise Malformed(name, "must be true or false")
+        return text == "true"
+    if kind is str:
+        return text
+    return tuple(part.strip() for part in text.split(","))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return msgspec.convert(values, Config, strict=False)
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Malformed(str(path), f"not a TOML file in UTF-8: {error}") from error
+
+
+def _convert(values: dict[str, Any], source: str) -> Config:
+    try:
+        return msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
-        raise Malformed("settings", str(error)) from error
+        raise Malformed(source, str(error)) from error

@@ -60,6 +60,16 @@ class CounterfoilError(Exception):
     def detail(self) -> str:
         return str(self.args[0])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own way calls cls(detail), which Malformed does not take: a refusal could not cross a process border.
+        return _revive, (type(self), self.detail, self.facts)
+
+
+def _revive(cls: type[CounterfoilError], detail: str, facts: dict[str, Any]) -> CounterfoilError:
+    error = cls.__new__(cls, detail)
+    error.facts = facts
+    return error
+
 
 class Refused(CounterfoilError):
     """The answer is no. Nothing has changed."""
@@ -207,6 +217,10 @@ class AlreadyTaken(Conflict):
 
 class NotInThisState(Conflict):
     """This is no longer possible: it has already been answered, ended or changed."""
+
+
+class UnknownFormat(Conflict):
+    """This file was written by another program, or by a later version of this one."""
 
 
 # 413, 429

@@ -31,9 +31,9 @@ class Currency(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Z]{3}", self.code):
             raise Malformed("currency.code", "must be three capital letters")
-        if not 0 <= self.digits <= 4:
+        if type(self.digits) is not int or not 0 <= self.digits <= 4:
             raise Malformed("currency.digits", "must be 0 to 4")
-        if not 0 < self.ledger < 2**32:
+        if type(self.ledger) is not int or not 0 < self.ledger < 2**32:
             raise Malformed("currency.ledger", "must be 1 to 4294967295")
 
 
