@@ -1,9 +1,8 @@
-"""The engines: every test that asks for `engine` runs on each of them."""
+"""The engines: every test that asks for `engine` or `new_engine` runs on each of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -11,12 +10,18 @@ from counterfoil.ledger.engine import Engine
 from counterfoil.ledger.memory import MemoryEngine
 
 
-@pytest.fixture(params=["memory"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """An empty ledger."""
-    engines = {
-        "memory": lambda: MemoryEngine(),
+@pytest.fixture(params=["memory"], scope="module")
+def new_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Engine]:
+    """Makes an empty ledger, anew each time it is called. Whoever calls it closes it."""
+    engines: dict[str, Callable[[], Engine]] = {
+        "memory": MemoryEngine,
     }
-    engine: Engine = engines[request.param]()
+    return engines[request.param]
+
+
+@pytest.fixture
+def engine(new_engine: Callable[[], Engine]) -> Iterator[Engine]:
+    """An empty ledger."""
+    engine = new_engine()
     yield engine
     engine.close()
