@@ -6,11 +6,14 @@
     │   ├── NotAuthenticated     401  nobody we know signed this
     │   ├── Forbidden            403  known, but not allowed
     │   ├── NotFound             404  there is no such thing, or it is not yours to see
+    │   ├── MethodNotAllowed     405  there is something, but it cannot do that
     │   ├── Conflict             409  it contradicts something that already stands
     │   ├── TooLarge             413  a bound was exceeded
+    │   ├── UnsupportedFormat    415  the body is in another format than we read
     │   ├── PaymentRefused       422  well-formed and allowed, but the money does not move
     │   └── TooMany              429  slow down
     └── Unavailable              503  not known: ask again with the same id
+        └── InternalError        500  the same, and the fault is a bug of ours
 
 Inside a package an expected outcome is a value (`ledger.types.CreateTransferStatus`); these classes are for the border.
 Each class has a `code` (its name in snake case, stable, part of the API), an HTTP `status`, a `retry` advice, and
@@ -82,6 +85,12 @@ class Unavailable(CounterfoilError):
 
     status = 503
     retry = Retry.SAME_ID
+
+
+class InternalError(Unavailable):
+    """Something broke on our side, and we do not know whether this was done. Ask again with the same id."""
+
+    status = 500
 
 
 # 400: the request itself
@@ -194,6 +203,12 @@ class PaymentNotFound(NotFound):
     """There is no payment with this id."""
 
 
+class MethodNotAllowed(Refused):
+    """This address does not offer that method."""
+
+    status = 405
+
+
 # 409: it contradicts something that stands
 
 
@@ -223,13 +238,19 @@ class UnknownFormat(Conflict):
     """This file was written by another program, or by a later version of this one."""
 
 
-# 413, 429
+# 413, 415, 429
 
 
 class TooLarge(Refused):
     """The request is larger than we accept."""
 
     status = 413
+
+
+class UnsupportedFormat(Refused):
+    """The body is in a format that we do not read here."""
+
+    status = 415
 
 
 class TooMany(Refused):
