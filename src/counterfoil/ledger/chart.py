@@ -98,10 +98,10 @@ class Chart:
     def __init__(self, movements: tuple[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]], ...] = MOVEMENTS) -> None:
         self._declared = frozenset(
             (int(debit), int(credit), int(code))
-            for debits, credits, codes in movements
-            for debit in debits
-            for credit in credits
-            for code in codes
+            for debited, credited, reasons in movements
+            for debit in debited
+            for credit in credited
+            for code in reasons
         )
 
     def account_refusal(self, account: Account) -> str | None:
