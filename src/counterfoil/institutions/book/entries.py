@@ -48,9 +48,15 @@ def book_id(book: str) -> int:
 
 
 def counter_accounts(book: str, currency: Currency) -> list[Account]:
-    """The book's own accounts: cash, banks, interest, other, rounding. None has a limit: they say where money came from."""
-    codes = [*COUNTER_CODES.values(), AccountCode.ROUNDING]
-    return [Account(id=_counter_id(book, code), ledger=currency.ledger, code=code, user_data_128=book_id(book)) for code in codes]
+    """The book's own accounts: cash, banks, interest, other, rounding. None has a limit: they say where money came from.
+
+    Only the rounding account keeps its history: it is small, and somebody will ask how it came about.
+    """
+    flags = {**dict.fromkeys(COUNTER_CODES.values(), 0), AccountCode.ROUNDING: int(AccountFlags.HISTORY)}
+    return [
+        Account(id=_counter_id(book, code), ledger=currency.ledger, code=code, flags=flag, user_data_128=book_id(book))
+        for code, flag in flags.items()
+    ]
 
 
 def book_account(book: str, currency: Currency, account: str, *, overdrawn: bool) -> Account:
