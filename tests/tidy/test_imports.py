@@ -9,46 +9,6 @@ import pytest
 
 from tests.tidy.repository import none
 
-PURE = (
-    "money",
-    "ids",
-    "ledger.types",
-    "ledger.rules",
-    "ledger.chart",
-    "ledger.filters",
-    "parties.keys",
-    "parties.limits",
-    "payments.fees",
-    "payments.orders",
-    "payments.plan",
-    "payments.types",
-    "tlog.merkle",
-)
-"""Modules that answer from their arguments alone: no clock, no randomness, no input or output, however far down."""
-
-IMPURE = (
-    "counterfoil.clock",
-    "asyncio",
-    "io",
-    "logging",
-    "multiprocessing",
-    "os",
-    "pathlib",
-    "random",
-    "secrets",
-    "shutil",
-    "socket",
-    "sqlalchemy",
-    "sqlite3",
-    "starlette",
-    "structlog",
-    "subprocess",
-    "tempfile",
-    "threading",
-    "time",
-    "uvicorn",
-)
-
 KNOWN_ONLY_IN = {
     "starlette": ("web",),
     "uvicorn": ("web", "app", "__main__"),
@@ -66,11 +26,7 @@ ENGINES = ("memory", "sqlite", "postgres", "tigerbeetle")
 
 @functools.cache
 def graph() -> grimp.ImportGraph:
-    graph = grimp.build_graph("counterfoil", include_external_packages=True, cache_dir=None)
-    # An id needs a moment and random bytes: they arrive as an argument, whose type is the clock's.
-    if graph.direct_import_exists(importer="counterfoil.ids", imported="counterfoil.clock"):
-        graph.remove_import(importer="counterfoil.ids", imported="counterfoil.clock")
-    return graph
+    return grimp.build_graph("counterfoil", include_external_packages=True, cache_dir=None)
 
 
 def package_of(module: str) -> str:
@@ -80,17 +36,6 @@ def package_of(module: str) -> str:
 
 def inside(module: str, *names: str) -> bool:
     return any(module == f"counterfoil.{name}" or module.startswith(f"counterfoil.{name}.") for name in names)
-
-
-@pytest.mark.parametrize("name", PURE)
-def test_pure_module_reaches_no_clock_no_randomness_and_no_outside(name: str) -> None:
-    module, package = f"counterfoil.{name}", f"counterfoil.{name.partition('.')[0]}"
-    known = graph().modules
-    renamed = package in known and module not in known
-    assert not renamed, f"{module} is not there: was it renamed?"
-    if module in known:
-        found = [graph().find_shortest_chain(importer=module, imported=other) for other in IMPURE if other in known]
-        none(" -> ".join(chain) for chain in found if chain)
 
 
 @pytest.mark.parametrize("library", KNOWN_ONLY_IN)
