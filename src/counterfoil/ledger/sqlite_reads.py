@@ -1,0 +1,286 @@
+"""What is read from the sqlite engine's file: transfers, histories, balances at a past time, and the feed.
+
+A history is a walk along the events' own pointers, from the newest event of the account back in time. `marks` says where
+to step in: the walk to any moment begins at the first mark after it, at most MARK_INTERVAL events too late. A history
+from old to new is a row of such walks, one from mark to mark.
+"""
+
+# ruff: noqa: S608 - statements are put together from constants of this package, never from what somebody sent
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Final
+
+from counterfoil import errors
+from counterfoil.ledger import filters
+from counterfoil.ledger.sqlite_books import CREDIT_CLOSED, DEBIT_CLOSED, Cache, CachedAccount
+from counterfoil.ledger.sqlite_schema import BURNT, EXPIRY, TRANSFER, number_from, wide
+from counterfoil.ledger.types import (
+    BATCH_SIZE_MAX,
+    TIMESTAMP_MAX,
+    Account,
+    AccountBalance,
+    AccountFilter,
+    AccountFilterFlags,
+    AccountFlags,
+    ChangeEvent,
+    ChangeEventType,
+    PendingStatus,
+    QueryFilter,
+    QueryFilterFlags,
+    Transfer,
+    TransferFlags,
+)
+
+_COLUMNS: Final = """
+    e.timestamp, e.id, e.debit_account, e.credit_account, e.amount,
+    CASE e.pending WHEN 0 THEN 0 ELSE (SELECT p.id FROM events p WHERE p.timestamp = e.pending) END,
+    e.user_data_128, e.user_data_64, e.user_data_32, e.timeout, e.code, e.flags
+"""
+_BALANCES: Final = """
+    e.debit_debits_pending, e.debit_debits_posted, e.debit_credits_pending, e.debit_credits_posted,
+    e.credit_debits_pending, e.credit_debits_posted, e.credit_credits_pending, e.credit_credits_posted
+"""
+_STEP: Final = f"SELECT {_COLUMNS}, {_BALANCES}, e.kind, e.debit_previous, e.credit_previous FROM events e WHERE e.timestamp = ?"
+_WIDTH: Final = 12  # of _COLUMNS
+_KIND, _DEBIT_PREVIOUS, _CREDIT_PREVIOUS = 20, 21, 22
+_FIND_SIZE: Final = 64
+"""Ids in one look-up."""
+
+_Row = tuple[Any, ...]
+
+
+def find_transfers(db: sqlite3.Connection, cache: Cache, ids: Collection[int]) -> tuple[list[tuple[Transfer, PendingStatus]], set[int]]:
+    """The recorded transfers among `ids`, each with the status of its reservation, and those ids that are burnt."""
+    found: list[tuple[Transfer, PendingStatus]] = []
+    burnt: set[int] = set()
+    keys = [transfer_id.to_bytes(16) for transfer_id in ids]
+    for start in range(0, len(keys), _FIND_SIZE):
+        part = keys[start : start + _FIND_SIZE]
+        if len(part) > 1:
+            part += part[-1:] * (_FIND_SIZE - len(part))  # few different statements, so that they stay prepared
+        query = f"""
+            SELECT {_COLUMNS}, e.kind, (SELECT s.status FROM pending s WHERE s.timestamp = e.timestamp AND e.flags & 2)
+            FROM events e WHERE e.id IN ({", ".join("?" * len(part))})
+        """
+        for row in db.execute(query, part):
+            kind, status = row[_WIDTH:]
+            if kind == BURNT:
+                burnt.add(int.from_bytes(row[1]))
+            else:
+                found.append((transfer_from(row, cache), PendingStatus(status or 0)))
+    return found, burnt
+
+
+def transfer_from(row: _Row, cache: Cache) -> Transfer:
+    """The transfer whose row begins with `_COLUMNS`."""
+    (
+        timestamp,
+        id_bytes,
+        debit_number,
+        credit_number,
+        amount,
+        pending_id,
+        user_data_128,
+        user_data_64,
+        user_data_32,
+        timeout,
+        code,
+        flags,
+    ) = row[:_WIDTH]
+    debit = cache.account(debit_number)
+    return Transfer(
+        int.from_bytes(id_bytes), debit.id, cache.account(credit_number).id, number_from(amount), number_from(pending_id),
+        number_from(user_data_128), number_from(user_data_64), user_data_32, timeout, debit.ledger, code, flags, timestamp,
+    )  # fmt: skip
+
+
+class Reads:
+    """Reads on a connection of their own: they see what is committed, and never stand in the writer's way."""
+
+    def __init__(self, db: sqlite3.Connection, books: Callable[[], Cache]) -> None:
+        self._db = db
+        self._books = books
+
+    def close(self) -> None:
+        self._db.close()
+
+    def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
+        assert len(ids) <= BATCH_SIZE_MAX, len(ids)
+        known, _ = find_transfers(self._db, self._books(), set(ids))
+        transfers = {t.id: t for t, _ in known}
+        return [transfers[transfer_id] for transfer_id in ids if transfer_id in transfers]
+
+    def get_account_transfers(self, filter: AccountFilter) -> list[Transfer]:
+        cache = self._books()
+        return [transfer_from(row, cache) for row in self._history(filter, cache)]
+
+    def get_account_balances(self, filter: AccountFilter) -> list[AccountBalance]:
+        cache = self._books()
+        account = cache.accounts.get(filter.account_id)
+        if account is None or not account.flags & AccountFlags.HISTORY:
+            return []
+        return [_balance_of(row, account) for row in self._history(filter, cache)]
+
+    def balance_at(self, account_id: int, timestamp: int) -> AccountBalance:
+        account = self._books().accounts.get(account_id)
+        if account is not None:
+            for row in self._walk(account, self._first_mark(account, timestamp), 0):
+                if row[0] <= timestamp:
+                    return _balance_of(row, account)
+        return AccountBalance(0, 0, 0, 0, 0)
+
+    def query_accounts(self, filter: QueryFilter) -> list[Account]:
+        if not filters.query_filter_valid(filter):
+            return []
+        cache = self._books()
+        clauses, values = _conditions(filter, "")
+        if filter.ledger:
+            clauses.append("ledger = ?")
+            values.append(filter.ledger)
+        query = f"SELECT number FROM accounts WHERE {' AND '.join(clauses)} ORDER BY timestamp {_direction(filter)} LIMIT ?"
+        return [cache.account(number).freeze() for (number,) in self._db.execute(query, (*values, min(filter.limit, BATCH_SIZE_MAX)))]
+
+    def query_transfers(self, filter: QueryFilter) -> list[Transfer]:
+        if not filters.query_filter_valid(filter):
+            return []
+        cache = self._books()
+        clauses, values = _conditions(filter, "e.")
+        clauses.append(f"e.kind = {TRANSFER}")
+        if filter.ledger:
+            clauses.append("(SELECT a.ledger FROM accounts a WHERE a.number = e.debit_account) = ?")
+            values.append(filter.ledger)
+        query = f"SELECT {_COLUMNS} FROM events e WHERE {' AND '.join(clauses)} ORDER BY e.timestamp {_direction(filter)} LIMIT ?"
+        return [transfer_from(row, cache) for row in self._db.execute(query, (*values, min(filter.limit, BATCH_SIZE_MAX)))]
+
+    def get_change_events(self, *, timestamp_min: int, timestamp_max: int, limit: int) -> list[ChangeEvent]:
+        if not filters.selection_valid(timestamp_min=timestamp_min, timestamp_max=timestamp_max, limit=limit):
+            return []
+        cache = self._books()
+        # An expiry shows the pending transfer it released, and its own moment, accounts and balances.
+        query = f"""
+            SELECT {_COLUMNS}, {_BALANCES}, e.kind, e.closed, e.pending FROM events e
+            WHERE e.timestamp BETWEEN ? AND ? AND e.kind <> {BURNT} ORDER BY e.timestamp LIMIT ?
+        """
+        rows = self._db.execute(query, (timestamp_min, timestamp_max or TIMESTAMP_MAX, min(limit, BATCH_SIZE_MAX))).fetchall()
+        return [self._change_event(row, cache) for row in rows]
+
+    def _change_event(self, row: _Row, cache: Cache) -> ChangeEvent:
+        kind, closed, pending = row[_KIND:]
+        debit, credit = cache.account(row[2]), cache.account(row[3])
+        if kind == EXPIRY:
+            transfer = transfer_from(self._step(pending), cache)
+            event_type = ChangeEventType.TWO_PHASE_EXPIRED
+        else:
+            transfer = transfer_from(row, cache)
+            event_type = _change_event_type(transfer.flags)
+        d1, d2, d3, d4, c1, c2, c3, c4 = map(number_from, row[_WIDTH:_KIND])
+        return ChangeEvent(
+            timestamp=row[0],
+            type=event_type,
+            transfer=transfer,
+            debit_account=debit.freeze_at((d1, d2, d3, d4), debit.flags_with(closed=bool(closed & DEBIT_CLOSED))),
+            credit_account=credit.freeze_at((c1, c2, c3, c4), credit.flags_with(closed=bool(closed & CREDIT_CLOSED))),
+        )
+
+    def _history(self, filter: AccountFilter, cache: Cache) -> Iterator[_Row]:
+        """The rows of the account's transfers that the filter selects, in the order it asks for, at most its limit."""
+        account = cache.accounts.get(filter.account_id)
+        if account is None or not filters.account_filter_valid(filter):
+            return
+        flags = int(filter.flags)
+        user_data_128, user_data_64 = wide(filter.user_data_128), wide(filter.user_data_64)
+        timestamp_max = filter.timestamp_max or TIMESTAMP_MAX
+        limit = min(filter.limit, BATCH_SIZE_MAX)
+        walk = self._newest_first if flags & AccountFilterFlags.REVERSED else self._oldest_first
+        for row in walk(account, filter.timestamp_min, timestamp_max):
+            side = AccountFilterFlags.DEBITS if row[2] == account.number else AccountFilterFlags.CREDITS
+            if (
+                row[_KIND] == TRANSFER
+                and flags & side
+                and user_data_128 in (0, row[6])
+                and user_data_64 in (0, row[7])
+                and filter.user_data_32 in (0, row[8])
+                and filter.code in (0, row[10])
+            ):
+                yield row
+                limit -= 1
+                if limit == 0:
+                    return
+
+    def _newest_first(self, account: CachedAccount, timestamp_min: int, timestamp_max: int) -> Iterator[_Row]:
+        for row in self._walk(account, self._first_mark(account, timestamp_max), timestamp_min):
+            if row[0] <= timestamp_max:
+                yield row
+
+    def _oldest_first(self, account: CachedAccount, timestamp_min: int, timestamp_max: int) -> Iterator[_Row]:
+        while timestamp_min <= timestamp_max:
+            mark = self._first_mark(account, timestamp_min)
+            for row in reversed(list(self._walk(account, mark, timestamp_min))):
+                if row[0] > timestamp_max:
+                    return
+                yield row
+            if mark >= account.last:
+                return
+            timestamp_min = mark + 1
+
+    def _walk(self, account: CachedAccount, start: int, timestamp_min: int) -> Iterator[_Row]:
+        """The rows of the account's events from `start` back to `timestamp_min`, newest first."""
+        timestamp = start
+        while timestamp and timestamp >= timestamp_min:
+            row = self._step(timestamp)
+            yield row
+            previous = row[_DEBIT_PREVIOUS] if row[2] == account.number else row[_CREDIT_PREVIOUS]
+            assert previous < timestamp, (previous, timestamp)
+            timestamp = previous
+
+    def _first_mark(self, account: CachedAccount, timestamp: int) -> int:
+        """The first event at or after `timestamp` that a walk may begin with; else the newest of all."""
+        if timestamp >= account.last:
+            return account.last
+        query = "SELECT timestamp FROM marks WHERE account = ? AND timestamp >= ? ORDER BY timestamp LIMIT 1"
+        row = self._db.execute(query, (account.number, timestamp)).fetchone()
+        return account.last if row is None else int(row[0])
+
+    def _step(self, timestamp: int) -> _Row:
+        row: _Row | None = self._db.execute(_STEP, (timestamp,)).fetchone()
+        assert row is not None, timestamp
+        return row
+
+
+def unavailable(error: sqlite3.OperationalError) -> errors.Unavailable:
+    """What a reader hears when the disk or a lock is in the way."""
+    return errors.Unavailable(f"The ledger cannot be read at the moment: {error}.")
+
+
+def _balance_of(row: _Row, account: CachedAccount) -> AccountBalance:
+    """The balances of `account` after the event whose row holds _COLUMNS and _BALANCES."""
+    start = _WIDTH if row[2] == account.number else _WIDTH + 4
+    return AccountBalance(row[0], *map(number_from, row[start : start + 4]))
+
+
+def _change_event_type(flags: int) -> ChangeEventType:
+    if flags & TransferFlags.POST_PENDING_TRANSFER:
+        return ChangeEventType.TWO_PHASE_POSTED
+    if flags & TransferFlags.VOID_PENDING_TRANSFER:
+        return ChangeEventType.TWO_PHASE_VOIDED
+    if flags & TransferFlags.PENDING:
+        return ChangeEventType.TWO_PHASE_PENDING
+    return ChangeEventType.SINGLE_PHASE
+
+
+def _conditions(filter: QueryFilter, table: str) -> tuple[list[str], list[int | bytes]]:
+    clauses = [f"{table}timestamp BETWEEN ? AND ?"]
+    values: list[int | bytes] = [filter.timestamp_min, filter.timestamp_max or TIMESTAMP_MAX]
+    for column in ("user_data_128", "user_data_64", "user_data_32", "code"):
+        value = getattr(filter, column)
+        if value:
+            clauses.append(f"{table}{column} = ?")
+            values.append(wide(value))
+    return clauses, values
+
+
+def _direction(filter: QueryFilter) -> str:
+    return "DESC" if filter.flags & QueryFilterFlags.REVERSED else "ASC"
