@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
+from msgspec.structs import astuple
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from counterfoil.errors import AboveOriginal, IdReused, Malformed, NotFound, NotInThisState, Refused, refusal_by_code
@@ -15,9 +15,10 @@ from counterfoil.payments.fees import PaidBy, Service
 from counterfoil.payments.orders import ORDER_LIFETIME_MAX_MS, OrderKind
 from counterfoil.payments.tables import links, payments, refusals, requests
 from counterfoil.payments.types import AuthorisationClass, Payment
+from counterfoil.store.bulk import BulkInsert
 
 _GIVING_BACK = (OrderKind.REFUND, OrderKind.REVERSAL)
-_INSERT = payments.insert()
+_insert = BulkInsert(payments)
 _SELECT = select(payments)
 _BY_IDS = select(payments).where(payments.c.id.in_(bindparam("ids", expanding=True)))
 _KNOWN = select(payments.c.id).where(payments.c.id.in_(bindparam("ids", expanding=True)))
@@ -43,7 +44,7 @@ def keep(connection: Connection, batch: list[Payment]) -> list[Payment | Refused
         if not payment.reference and payment.id not in known:
             fresh.setdefault(payment.id, payment)
     if fresh:
-        connection.execute(_INSERT, [_row(payment) for payment in fresh.values()])
+        _insert(connection, [astuple(payment) for payment in fresh.values()])
     known |= fresh.keys()
     answers: list[Payment | Refused] = []
     for payment in batch:
@@ -54,7 +55,7 @@ def keep(connection: Connection, batch: list[Payment]) -> list[Payment | Refused
         elif refusal := _claim(connection, payment):
             answers.append(refusal)
         else:
-            connection.execute(_INSERT, [_row(payment)])
+            _insert(connection, [astuple(payment)])
             _link(connection, payment)
             known.add(payment.id)
             answers.append(payment)
@@ -158,12 +159,6 @@ def answers_to(connection: Connection, reference: int) -> list[Payment]:
         select(links.c.payment).where(links.c.reference == reference, links.c.outcome != LinkOutcome.FAILED).order_by(links.c.payment)
     ).scalars()
     return [payment for payment in (find(connection, payment_id) for payment_id in ids) if payment is not None]
-
-
-def _row(payment: Payment) -> dict[str, Any]:
-    row = msgspec.structs.asdict(payment)
-    row["order_bytes"] = row.pop("order")
-    return row
 
 
 def _payment(row: Row[Any]) -> Payment:

@@ -192,12 +192,12 @@ class Payments:
         """Whoever gives money away signs; a payee who takes what was set aside needs no limit."""
         taking = payment.kind in _SIGNED_BY_PAYEE
         account = payment.payee if taking else payment.payer
-        fee_on_top = payment.fee if payment.fee_paid_by is PaidBy.PAYER else 0
-        outgoing = 0 if taking else payment.amount + fee_on_top
+        amount = 0 if taking else payment.amount
+        cost = 0 if taking or payment.fee_paid_by is PaidBy.PAYEE else payment.fee
         if mandate is not None:
-            return await self.parties.admit(account_id=account, amount=outgoing)
+            return await self.parties.admit(account_id=account, amount=amount, fee=cost)
         return await self.parties.authorise(
-            account_id=account, device_id=payment.device, message=payment.order, signature=payment.signature, amount=outgoing
+            account_id=account, device_id=payment.device, message=payment.order, signature=payment.signature, amount=amount, fee=cost
         )
 
     def _check_terms(self, order: Order, payment: Payment, payee: Holder, earlier: Payment | None) -> None:
