@@ -64,7 +64,8 @@ class FeeLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bands: tuple[Band, ...] = ()
 
     def __post_init__(self) -> None:
-        for band in (self, *self.bands):
+        terms: tuple[FeeLine | Band, ...] = (self, *self.bands)
+        for band in terms:
             if not 0 <= band.flat <= AMOUNT_MAX:
                 raise Malformed("tariff.flat", f"must be 0 to {AMOUNT_MAX}")
             if not 0 <= band.rate_basis_points <= RATE_BASIS_POINTS_MAX:
@@ -98,7 +99,7 @@ def fee(tariff: Tariff, service: Service, amount: int) -> Fee:
     assert amount > 0, amount
     for line in tariff.lines:
         if line.service == service:
-            terms = next((band for band in line.bands if amount <= band.up_to), line)
+            terms: FeeLine | Band = next((band for band in line.bands if amount <= band.up_to), line)
             charge = terms.flat + drop_fraction(amount, terms.rate_basis_points)
             charge = min(max(charge, line.minimum), line.maximum)
             if line.paid_by is PaidBy.PAYEE:

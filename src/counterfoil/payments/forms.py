@@ -15,7 +15,7 @@ Source: docs/reference/order.md, which carries byte-exact examples.
 from __future__ import annotations
 
 import enum
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -151,7 +151,7 @@ def decode(data: bytes, form: type[Form]) -> Form:
         if at > len(data):
             raise Malformed(name, "is cut short")
         values[field] = _value(field, part, f"{name}.{field}")
-    result = form(**values)
+    result = form(**cast(Any, values))
     result.check()
     return result
 

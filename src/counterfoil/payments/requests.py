@@ -123,7 +123,7 @@ class Requests:
             raise NotFound("there is no request with this id")
         return self._request(row)
 
-    async def list(self, account: int, *, before: int = 0, limit: int = PAGE_SIZE_MAX) -> list[PaymentRequest]:
+    async def of_account(self, account: int, *, before: int = 0, limit: int = PAGE_SIZE_MAX) -> list[PaymentRequest]:
         """Requests made by or addressed to `account`, newest first by id; `before` is the last id of the page before."""
         statement = select(requests).where((requests.c.payee == account) | (requests.c.payer == account))
         if before:

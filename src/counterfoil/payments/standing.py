@@ -138,7 +138,7 @@ class StandingOrders:
             raise NotFound("there is no standing order with this id")
         return found[0]
 
-    async def list(self, account: int) -> list[StandingOrder]:
+    async def of_account(self, account: int) -> list[StandingOrder]:
         """All standing orders that pay from `account`, oldest first."""
         return await self._read(standing_orders.c.payer == account)
 
