@@ -24,7 +24,27 @@ from counterfoil.ledger.types import (
 
 
 class Engine(Protocol):
-    """A ledger's storage and rules."""
+    """A ledger's storage and rules.
+
+    What a full disk or a lock prevents is raised as errors.Unavailable, and the engine goes on; anything else is a bug.
+    """
+
+    @property
+    def last_timestamp(self) -> int:
+        """The last timestamp given out, ns; refused events use one up, too. 0 before the first event."""
+        ...
+
+    def account_now(self, id: int) -> Account | None:
+        """The account with its balances as of the last committed batch. Quick: on the path of every payment."""
+        ...
+
+    def account_code(self, id: int) -> int:
+        """The account's code; 0 if there is no such account. Quick: asked twice for every transfer."""
+        ...
+
+    def balance_at(self, account_id: int, timestamp: int) -> AccountBalance:
+        """The balances right after the account's last event (expiries, too) up to `timestamp`, ns, inclusive; zeros before it."""
+        ...
 
     def create_accounts(self, accounts: Sequence[Account], now: int) -> list[CreateAccountResult]:
         """Creates accounts in order, durably, one result per event. At most BATCH_SIZE_MAX."""

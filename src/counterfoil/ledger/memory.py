@@ -84,6 +84,22 @@ class MemoryEngine:
         self.last_timestamp = timestamp
         return len(due)
 
+    def account_now(self, id: int) -> Account | None:
+        account = self._books.accounts.get(id)
+        return None if account is None else account.freeze()
+
+    def account_code(self, id: int) -> int:
+        account = self._books.accounts.get(id)
+        return 0 if account is None else account.code
+
+    def balance_at(self, account_id: int, timestamp: int) -> AccountBalance:
+        for movement in reversed(_between(self._movements, 0, timestamp) if timestamp > 0 else []):
+            if movement.transfer.debit_account_id == account_id:
+                return AccountBalance(movement.timestamp, *movement.debit_balances)
+            if movement.transfer.credit_account_id == account_id:
+                return AccountBalance(movement.timestamp, *movement.credit_balances)
+        return AccountBalance(0, 0, 0, 0, 0)
+
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
         assert len(ids) <= BATCH_SIZE_MAX, len(ids)
         accounts = self._books.accounts
