@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from counterfoil.ledger.check import check
 from counterfoil.ledger.engine import Engine
 from counterfoil.ledger.types import (
     U128_MAX,
@@ -119,6 +120,8 @@ def test_histories_agree_with_the_model(
                 both.take(*step)
         both.ask(account_questions, questions)
         both.read_feed(page)
+        report = check(both.engine, page_size=page)
+        assert report.passed, report.findings
     finally:
         both.engine.close()
 
