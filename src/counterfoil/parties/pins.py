@@ -1,0 +1,137 @@
+"""PINs: argon2id, counted before they are checked, and as slow for an address that nobody has.
+
+An attempt is written down first and forgiven afterwards, so that many guesses at once, or a crash between, win nothing.
+After five wrong ones the PIN is locked for 15 minutes, and twice as long after each further one, up to a day.
+PINs are never logged and never leave this module.
+
+Source: RFC 9106 §4 (parameters: OWASP's second choice for argon2id, 19 MiB and 2 passes: about 20 ms).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+from sqlalchemy import Connection, delete, insert, select, update
+
+from counterfoil.clock import NANOSECONDS, Clock
+from counterfoil.errors import PinLocked, TooMany, WrongPin
+from counterfoil.parties.journal import record
+from counterfoil.parties.numbers import parse_pin
+from counterfoil.parties.tables import pin_attempts, pins
+from counterfoil.store.database import Store
+
+T = TypeVar("T")
+
+ATTEMPTS_MAX = 5
+"""Wrong PINs before the first lock."""
+LOCK_S_MIN, LOCK_S_MAX = 15 * 60, 24 * 3600
+THREADS_MAX = 2
+WAITING_MAX = 64
+"""PINs that may wait to be checked; beyond it callers hear TooMany at once."""
+PIN_SIZE_CHECKED_MAX = 64
+"""Characters of a PIN that are looked at: more cannot be right."""
+FORGOTTEN_AFTER_S = 7 * 24 * 3600
+"""Attempts without a PIN behind them are kept this long."""
+
+
+class Pins:
+    """Sets and checks PINs. `hasher` is only for tests that want to be quick."""
+
+    def __init__(self, store: Store, clock: Clock, *, hasher: PasswordHasher | None = None) -> None:
+        self.store = store
+        self.clock = clock
+        self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+        self._threads = ThreadPoolExecutor(THREADS_MAX, "pin")
+        self._waiting = 0
+        self._nobodys_hash = self._hasher.hash(clock.random_bytes(16).hex())
+
+    async def check(self, party: int | None, pin: str, *, address: str = "") -> None:
+        """Returns when `pin` is the party's. Refuses with PinLocked (`locked_until`, ns) or WrongPin (`attempts_left`).
+
+        With `party` None (nobody has this `address`) everything is done as for a person, and WrongPin is the answer.
+        """
+        subject = party if party is not None else int.from_bytes(hashlib.sha256(f"nobody {address}".encode()).digest()[:16])
+        pin = pin[:PIN_SIZE_CHECKED_MAX] if pin.isascii() else ""
+        now = self.clock.now_ns()
+        known_hash, wrong_count = await self.store.write(lambda connection: _begin_attempt(connection, subject, now))
+        right = await self._in_thread(_matches, self._hasher, known_hash or self._nobodys_hash, pin)
+        if not right or known_hash is None:
+            raise WrongPin(attempts_left=max(ATTEMPTS_MAX - wrong_count, 0))
+        await self.store.write(lambda connection: _forgive(connection, subject))
+
+    async def hashed(self, pin: str) -> str:
+        """The hash to keep of a new PIN. Refuses (Malformed) one that is not 4 to 8 digits, or too easy to guess."""
+        return await self._in_thread(self._hasher.hash, parse_pin(pin))
+
+    async def change(self, party: int, old: str, new: str) -> None:
+        """Sets a new PIN on the word of the old one."""
+        await self.check(party, old)
+        await self.set(party, new, by=party)
+
+    async def set(self, party: int, pin: str, *, by: int | None) -> None:
+        """Sets a PIN on another's word that the caller has checked: a device's signature, a member of staff. Unlocks."""
+        hash_, now = await self.hashed(pin), self.clock.now_ns()
+
+        def write(connection: Connection) -> None:
+            keep_pin(connection, party, hash_, now)
+            record(connection, self.clock, party, "pin_set", by=by)
+
+        await self.store.write(write)
+
+    async def forget_old_attempts(self) -> int:
+        """Removes what guesses at nobody's PIN have left behind; returns how many."""
+        before = self.clock.now_ns() - FORGOTTEN_AFTER_S * NANOSECONDS
+        known = select(pins.c.party)
+        statement = delete(pin_attempts).where(pin_attempts.c.last_at < before, pin_attempts.c.subject.not_in(known))
+        return await self.store.write(lambda connection: connection.execute(statement).rowcount)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+
+    async def _in_thread(self, fn: Callable[..., T], *arguments: object) -> T:
+        if self._waiting >= WAITING_MAX:
+            raise TooMany
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, fn, *arguments)
+        finally:
+            self._waiting -= 1
+
+
+def keep_pin(connection: Connection, party: int, hash_: str, now: int) -> None:
+    """Writes a PIN's hash and forgives what was wrong before."""
+    values = {"hash": hash_, "set_at": now}
+    if connection.execute(update(pins).where(pins.c.party == party).values(values)).rowcount == 0:
+        connection.execute(insert(pins), values | {"party": party})
+    _forgive(connection, party)
+
+
+def _begin_attempt(connection: Connection, subject: int, now: int) -> tuple[str | None, int]:
+    """Counts the attempt as wrong; returns the PIN's hash and the count. Refuses with PinLocked, and then counts nothing."""
+    row = connection.execute(select(pin_attempts).where(pin_attempts.c.subject == subject)).one_or_none()
+    if row is None:
+        connection.execute(insert(pin_attempts), {"subject": subject, "wrong_count": 0, "locked_until": 0, "last_at": now})
+    elif row.locked_until > now:
+        raise PinLocked(locked_until=row.locked_until)
+    wrong_count = 1 if row is None else row.wrong_count + 1
+    lock_s = min(LOCK_S_MIN << min(wrong_count - ATTEMPTS_MAX, 20), LOCK_S_MAX) if wrong_count >= ATTEMPTS_MAX else 0
+    values = {"wrong_count": wrong_count, "locked_until": now + lock_s * NANOSECONDS if lock_s else 0, "last_at": now}
+    connection.execute(update(pin_attempts).where(pin_attempts.c.subject == subject).values(values))
+    return connection.execute(select(pins.c.hash).where(pins.c.party == subject)).scalar_one_or_none(), wrong_count
+
+
+def _forgive(connection: Connection, subject: int) -> None:
+    connection.execute(update(pin_attempts).where(pin_attempts.c.subject == subject).values(wrong_count=0, locked_until=0))
+
+
+def _matches(hasher: PasswordHasher, hash_: str, pin: str) -> bool:
+    try:
+        return hasher.verify(hash_, pin)
+    except VerifyMismatchError:
+        return False

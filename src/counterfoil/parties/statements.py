@@ -1,0 +1,55 @@
+"""What a device signs about keys, as exact bytes. Pure.
+
+    counterfoil/enrol/v1            origin, number, device (16), algorithm, public key: "this key is mine, and this number"
+    counterfoil/add-device/v1       origin, party (16), device (16), algorithm, public key: signed by a device that the party
+                                    has, and by the new one
+    counterfoil/revoke-device/v1    origin, party (16), device (16): signed by any device of the party
+    counterfoil/recover/v1          origin, number, device (16), algorithm, public key: "this is the key I want to have"
+    counterfoil/cancel-recovery/v1  origin, party (16), recovery (16): signed by any device of the party
+
+Texts and keys have a u16 length before them, ids are 16 bytes, all big-endian. The domain in front keeps one kind of
+signature from being taken for another.
+"""
+
+from __future__ import annotations
+
+from counterfoil.parties.types import KeyAlgorithm
+
+ENROL = b"counterfoil/enrol/v1"
+ADD_DEVICE = b"counterfoil/add-device/v1"
+REVOKE_DEVICE = b"counterfoil/revoke-device/v1"
+RECOVER = b"counterfoil/recover/v1"
+CANCEL_RECOVERY = b"counterfoil/cancel-recovery/v1"
+
+
+def enrol(*, origin: str, number: str, device: int, algorithm: KeyAlgorithm, public_key: bytes) -> bytes:
+    """For the first device of a new customer. `number` is E.164."""
+    return ENROL + _sized(origin.encode()) + _sized(number.encode()) + _key(device, algorithm, public_key)
+
+
+def add_device(*, origin: str, party: int, device: int, algorithm: KeyAlgorithm, public_key: bytes) -> bytes:
+    """For a further device, and for the new key of a rotation."""
+    return ADD_DEVICE + _sized(origin.encode()) + party.to_bytes(16) + _key(device, algorithm, public_key)
+
+
+def revoke_device(*, origin: str, party: int, device: int) -> bytes:
+    """To take a device away for good."""
+    return REVOKE_DEVICE + _sized(origin.encode()) + party.to_bytes(16) + device.to_bytes(16)
+
+
+def recover(*, origin: str, number: str, device: int, algorithm: KeyAlgorithm, public_key: bytes) -> bytes:
+    """For the new device of somebody who has lost theirs."""
+    return RECOVER + _sized(origin.encode()) + _sized(number.encode()) + _key(device, algorithm, public_key)
+
+
+def cancel_recovery(*, origin: str, party: int, recovery: int) -> bytes:
+    """To say: that was not me."""
+    return CANCEL_RECOVERY + _sized(origin.encode()) + party.to_bytes(16) + recovery.to_bytes(16)
+
+
+def _key(device: int, algorithm: KeyAlgorithm, public_key: bytes) -> bytes:
+    return device.to_bytes(16) + _sized(algorithm.value.encode()) + _sized(public_key)
+
+
+def _sized(data: bytes) -> bytes:
+    return len(data).to_bytes(2) + data
