@@ -95,7 +95,7 @@ query_filters = st.builds(
 
 
 @settings(
-    max_examples=3 * settings().max_examples,
+    max_examples=2 * settings().max_examples,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 @given(
@@ -214,6 +214,10 @@ class Both:
 
     def compare_books(self) -> None:
         accounts = self.engine.lookup_accounts(range(10))
+        assert [self.engine.account_now(number) for number in range(10)] == [
+            next((account for account in accounts if account.id == number), None) for number in range(10)
+        ]
+        assert self.engine.last_timestamp == self.model.time
         assert accounts == sorted((self.model.view(account) for account in self.model.accounts), key=lambda a: a.id)
         for ledger in (1, 2):  # conservation: every amount was debited once and credited once
             members = [account for account in accounts if account.ledger == ledger]
@@ -253,11 +257,25 @@ class Both:
             keeps = account is not None and has(account, "history")
             balances = [self.balance(filter.account_id, fact.timestamp) for fact in facts] if keeps else []
             assert self.engine.get_account_balances(filter) == balances
+            if account is not None:
+                self.ask_for_past_balance(account.id, filter.timestamp_max)
         for query in questions:
             timed = self.timed(query)
             assert self.engine.query_transfers(timed) == self.model.query(self.model.transfers(), timed)
             views = [self.model.view(account) for account in self.model.accounts]
             assert self.engine.query_accounts(timed) == self.model.query(views, timed)
+
+    def ask_for_past_balance(self, account_id: int, timestamp: int) -> None:
+        """At any moment, also between two events, and also of an account that keeps no history."""
+        for moment in (timestamp, timestamp + 1, self.now):
+            touching = [
+                fact.timestamp
+                for fact in self.model.facts
+                if fact.timestamp <= moment and account_id in (fact.transfer.debit_account_id, fact.transfer.credit_account_id)
+            ]
+            sums = self.balance(account_id, moment)
+            expected = msgspec.structs.replace(sums, timestamp=touching[-1] if touching else 0)
+            assert self.engine.balance_at(account_id, moment) == expected
 
     def timed(self, question: Any) -> Any:
         """The question with its bounds, counted in events, as timestamps of this history."""
