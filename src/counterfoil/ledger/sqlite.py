@@ -134,7 +134,7 @@ class SqliteEngine:
 
     def account_code(self, id: int) -> int:
         """The account's code, from memory; 0 if there is no such account."""
-        account = self._books().accounts.get(id)
+        account = self._cache.accounts.get(id)  # after a failed write this may know an account too many, which the next write will not
         return 0 if account is None else account.code
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:

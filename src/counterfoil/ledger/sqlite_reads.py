@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from counterfoil import errors
@@ -43,7 +44,20 @@ _BALANCES: Final = """
     e.debit_debits_pending, e.debit_debits_posted, e.debit_credits_pending, e.debit_credits_posted,
     e.credit_debits_pending, e.credit_debits_posted, e.credit_credits_pending, e.credit_credits_posted
 """
-_STEP: Final = f"SELECT {_COLUMNS}, {_BALANCES}, e.kind, e.debit_previous, e.credit_previous FROM events e WHERE e.timestamp = ?"
+_STEP_COLUMNS: Final = f"{_COLUMNS}, {_BALANCES}, e.kind, e.debit_previous, e.credit_previous"
+_STEP: Final = f"SELECT {_STEP_COLUMNS} FROM events e WHERE e.timestamp = ?"
+# From an event (1) of an account (2) back along its pointers, to the first event before a moment (3): all of them, and it.
+_WALK: Final = """
+    WITH RECURSIVE walk (timestamp) AS (
+        VALUES (?1)
+        UNION ALL
+        SELECT CASE e.debit_account WHEN ?2 THEN e.debit_previous ELSE e.credit_previous END
+        FROM walk JOIN events e USING (timestamp) WHERE walk.timestamp >= ?3
+    )
+"""
+_LAST: Final = f"{_WALK} SELECT min(timestamp) FROM walk"
+_PAGE: Final = f"{_WALK} SELECT {_STEP_COLUMNS} FROM (SELECT timestamp FROM walk LIMIT ?4) JOIN events e USING (timestamp)"
+_PAGE_SIZE: Final = 64
 _WIDTH: Final = 12  # of _COLUMNS
 _KIND, _DEBIT_PREVIOUS, _CREDIT_PREVIOUS = 20, 21, 22
 _FIND_SIZE: Final = 64
@@ -109,27 +123,33 @@ class Reads:
 
     def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
         assert len(ids) <= BATCH_SIZE_MAX, len(ids)
-        known, _ = find_transfers(self._db, self._books(), set(ids))
+        with self._snapshot():
+            known, _ = find_transfers(self._db, self._books(), set(ids))
         transfers = {t.id: t for t, _ in known}
         return [transfers[transfer_id] for transfer_id in ids if transfer_id in transfers]
 
     def get_account_transfers(self, filter: AccountFilter) -> list[Transfer]:
         cache = self._books()
-        return [transfer_from(row, cache) for row in self._history(filter, cache)]
+        with self._snapshot():
+            return [transfer_from(row, cache) for row in self._history(filter, cache)]
 
     def get_account_balances(self, filter: AccountFilter) -> list[AccountBalance]:
         cache = self._books()
         account = cache.accounts.get(filter.account_id)
         if account is None or not account.flags & AccountFlags.HISTORY:
             return []
-        return [_balance_of(row, account) for row in self._history(filter, cache)]
+        with self._snapshot():
+            return [_balance_of(row, account) for row in self._history(filter, cache)]
 
     def balance_at(self, account_id: int, timestamp: int) -> AccountBalance:
         account = self._books().accounts.get(account_id)
         if account is not None:
-            for row in self._walk(account, self._first_mark(account, timestamp), 0):
-                if row[0] <= timestamp:
-                    return _balance_of(row, account)
+            with self._snapshot():
+                start = self._first_mark(account, timestamp)
+                (last,) = self._db.execute(_LAST, (start, account.number, timestamp + 1)).fetchone()
+                if last:
+                    assert last <= timestamp, (last, timestamp)
+                    return _balance_of(self._step(last), account)
         return AccountBalance(0, 0, 0, 0, 0)
 
     def query_accounts(self, filter: QueryFilter) -> list[Account]:
@@ -141,7 +161,8 @@ class Reads:
             clauses.append("ledger = ?")
             values.append(filter.ledger)
         query = f"SELECT number FROM accounts WHERE {' AND '.join(clauses)} ORDER BY timestamp {_direction(filter)} LIMIT ?"
-        return [cache.account(number).freeze() for (number,) in self._db.execute(query, (*values, min(filter.limit, BATCH_SIZE_MAX)))]
+        with self._snapshot():
+            return [cache.account(number).freeze() for (number,) in self._db.execute(query, (*values, min(filter.limit, BATCH_SIZE_MAX)))]
 
     def query_transfers(self, filter: QueryFilter) -> list[Transfer]:
         if not filters.query_filter_valid(filter):
@@ -153,7 +174,8 @@ class Reads:
             clauses.append("(SELECT a.ledger FROM accounts a WHERE a.number = e.debit_account) = ?")
             values.append(filter.ledger)
         query = f"SELECT {_COLUMNS} FROM events e WHERE {' AND '.join(clauses)} ORDER BY e.timestamp {_direction(filter)} LIMIT ?"
-        return [transfer_from(row, cache) for row in self._db.execute(query, (*values, min(filter.limit, BATCH_SIZE_MAX)))]
+        with self._snapshot():
+            return [transfer_from(row, cache) for row in self._db.execute(query, (*values, min(filter.limit, BATCH_SIZE_MAX)))]
 
     def get_change_events(self, *, timestamp_min: int, timestamp_max: int, limit: int) -> list[ChangeEvent]:
         if not filters.selection_valid(timestamp_min=timestamp_min, timestamp_max=timestamp_max, limit=limit):
@@ -164,8 +186,21 @@ class Reads:
             SELECT {_COLUMNS}, {_BALANCES}, e.kind, e.closed, e.pending FROM events e
             WHERE e.timestamp BETWEEN ? AND ? AND e.kind <> {BURNT} ORDER BY e.timestamp LIMIT ?
         """
-        rows = self._db.execute(query, (timestamp_min, timestamp_max or TIMESTAMP_MAX, min(limit, BATCH_SIZE_MAX))).fetchall()
-        return [self._change_event(row, cache) for row in rows]
+        with self._snapshot():
+            rows = self._db.execute(query, (timestamp_min, timestamp_max or TIMESTAMP_MAX, min(limit, BATCH_SIZE_MAX))).fetchall()
+            return [self._change_event(row, cache) for row in rows]
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """One read transaction: a consistent view, and no lock to take for every step of a walk."""
+        try:
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise errors.Unavailable(f"The ledger cannot be read at the moment: {error}.") from error
 
     def _change_event(self, row: _Row, cache: Cache) -> ChangeEvent:
         kind, closed, pending = row[_KIND:]
@@ -230,11 +265,13 @@ class Reads:
         """The rows of the account's events from `start` back to `timestamp_min`, newest first."""
         timestamp = start
         while timestamp and timestamp >= timestamp_min:
-            row = self._step(timestamp)
-            yield row
-            previous = row[_DEBIT_PREVIOUS] if row[2] == account.number else row[_CREDIT_PREVIOUS]
-            assert previous < timestamp, (previous, timestamp)
-            timestamp = previous
+            page = self._db.execute(_PAGE, (timestamp, account.number, timestamp_min, _PAGE_SIZE)).fetchall()
+            page.sort(reverse=True)  # by timestamp, which comes first
+            for row in page:
+                if row[0] < timestamp_min:
+                    return
+                yield row
+            timestamp = page[-1][_DEBIT_PREVIOUS] if page[-1][2] == account.number else page[-1][_CREDIT_PREVIOUS]
 
     def _first_mark(self, account: CachedAccount, timestamp: int) -> int:
         """The first event at or after `timestamp` that a walk may begin with; else the newest of all."""
@@ -248,11 +285,6 @@ class Reads:
         row: _Row | None = self._db.execute(_STEP, (timestamp,)).fetchone()
         assert row is not None, timestamp
         return row
-
-
-def unavailable(error: sqlite3.OperationalError) -> errors.Unavailable:
-    """What a reader hears when the disk or a lock is in the way."""
-    return errors.Unavailable(f"The ledger cannot be read at the moment: {error}.")
 
 
 def _balance_of(row: _Row, account: CachedAccount) -> AccountBalance:

@@ -29,15 +29,8 @@ PULSE_INTERVAL_S: Final = 0.25
 """Seconds between two looks for pending transfers that are due."""
 
 
-class _Waiting:
-    """One caller's list."""
-
-    __slots__ = ("accounts", "events", "future")
-
-    def __init__(self, events: Sequence[Any], future: asyncio.Future[Any], *, accounts: bool) -> None:
-        self.events = events
-        self.future = future
-        self.accounts = accounts
+_Waiting = tuple[Sequence[Any], asyncio.Future[Any], bool]
+"""One caller's list, who waits for its results, and whether it is of accounts. A tuple: made for every single payment."""
 
 
 class Writer:
@@ -139,7 +132,7 @@ class Writer:
         if self.waiting + count > self._queue_size_max:
             raise errors.Unavailable("The ledger has more waiting than it can take. Ask again with the same id.")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(events, future, accounts=accounts))
+        self._queue.append((events, future, accounts))
         self.waiting += count
         if self._wakeup is not None:
             self._wake()
@@ -167,22 +160,22 @@ class Writer:
 
     def _write_batch(self) -> None:
         """Commits what waits, as far as it is of one kind and fits, and answers. Nobody waits longer than that."""
-        queue = self._queue
-        accounts = queue[0].accounts
-        batch: list[_Waiting] = []
-        events: list[Any] = []
+        queue, batch, events = self._queue, list[_Waiting](), list[Any]()
+        accounts = queue[0][2]
+        refuse = None if accounts else self._refusal
         try:
-            while queue and queue[0].accounts is accounts and len(events) + len(queue[0].events) <= BATCH_SIZE_MAX:
+            while queue and queue[0][2] is accounts and len(events) + len(queue[0][0]) <= BATCH_SIZE_MAX:
                 waiting = queue.popleft()
                 batch.append(waiting)
-                self.waiting -= len(waiting.events)
-                refusal = None if accounts else self._refusal(waiting.events)
+                listed, future, _ = waiting
+                self.waiting -= len(listed)
+                refusal = refuse(listed) if refuse is not None else None
                 if refusal is None:
-                    events += waiting.events
+                    events += listed
                 else:
                     batch.pop()
-                    if not waiting.future.done():
-                        waiting.future.set_exception(refusal)
+                    if not future.done():
+                        future.set_exception(refusal)
             if not batch:
                 return
             now = self._clock.now_ns()
@@ -196,11 +189,11 @@ class Writer:
             _fail(batch, "The ledger has stopped because of a fault.")
             raise
         index = 0
-        for waiting in batch:
-            count = len(waiting.events)
-            if not waiting.future.done():  # else its caller gave up waiting; the work is done nevertheless
-                waiting.future.set_result(results[index : index + count])
-            index += count
+        for listed, future, _ in batch:
+            stop = index + len(listed)
+            if not future.done():  # else its caller gave up waiting; the work is done nevertheless
+                future.set_result(results[index:stop])
+            index = stop
         self._tell_followers()
 
     def _tell_followers(self) -> None:
@@ -233,6 +226,6 @@ def _stopped() -> errors.Unavailable:
 
 
 def _fail(batch: Sequence[_Waiting], detail: str) -> None:
-    for waiting in batch:
-        if not waiting.future.done():
-            waiting.future.set_exception(errors.Unavailable(detail))
+    for _, future, _ in batch:
+        if not future.done():
+            future.set_exception(errors.Unavailable(detail))
