@@ -14,21 +14,20 @@ from typing import get_type_hints
 import msgspec
 
 from counterfoil.config import PREFIX, Config
-from counterfoil.errors import CounterfoilError, Refused, Retry, Unavailable
+from counterfoil.errors import CounterfoilError, Refused, Retry
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
 
 def errors_page() -> str:
-    """Every error class, by HTTP status and in the order of errors.py."""
-    branches = [*Refused.__subclasses__(), Unavailable]
-    sections = [_errors_section(branch) for branch in branches]
+    """Every error class, in the order of errors.py, with a section for each HTTP status."""
+    sections = [_errors_section(cls) for cls in _below(CounterfoilError) if _heads_a_section(cls)]
     advice = [f"| `{retry}` | {sentence} |" for retry, sentence in _advice()]
     return _page(
         "# Errors",
         """
         Whatever goes wrong is one of these, and there are no others. A refusal (status 4xx) means that the answer is no and
-        that nothing has changed. `unavailable` (status 503) means that the outcome is not known: ask again with the same id.
+        that nothing has changed. Status 5xx means that the outcome is not known: ask again with the same id.
         The `code` is stable, and part of the API. A person is shown the sentence, a program reads `code` and `retry`.
         """,
         "| `retry` | What to do next |\n|---|---|\n" + "\n".join(advice),
@@ -45,9 +44,16 @@ def _advice() -> Iterator[tuple[Retry, str]]:
             yield Retry(ast.literal_eval(above.value)), ast.literal_eval(below.value)
 
 
-def _errors_section(branch: type[CounterfoilError]) -> str:
-    rows = [f"| `{cls.code}` | {cls.sentence()} | `{cls.retry}` |" for cls in (branch, *_below(branch))]
-    return f"## {branch.status}: {branch.code.replace('_', ' ')}\n\n| `code` | Meaning | `retry` |\n|---|---|---|\n" + "\n".join(rows)
+def _heads_a_section(cls: type[CounterfoilError]) -> bool:
+    """Every class right below Refused, and every one whose status is not its parent's."""
+    return cls is not Refused and (cls.__base__ is Refused or cls.status != getattr(cls.__base__, "status", None))
+
+
+def _errors_section(head: type[CounterfoilError]) -> str:
+    rows = [
+        f"| `{cls.code}` | {cls.sentence()} | `{cls.retry}` |" for cls in (head, *_below(head)) if cls is head or not _heads_a_section(cls)
+    ]
+    return f"## {head.status}: {head.code.replace('_', ' ')}\n\n| `code` | Meaning | `retry` |\n|---|---|---|\n" + "\n".join(rows)
 
 
 def _below(cls: type[CounterfoilError]) -> Iterator[type[CounterfoilError]]:
