@@ -18,19 +18,20 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from counterfoil.ledger.service import Ledger
 
 from counterfoil.clock import SystemClock
 from counterfoil.errors import Conflict, Malformed
 from counterfoil.institutions.book import booking, entries
-from counterfoil.institutions.book.entries import account_id, book_id, counter_accounts
+from counterfoil.institutions.book.entries import account_id, book_id, counter_accounts, transfer_id
 from counterfoil.institutions.book.mapping import load_mapping
 from counterfoil.institutions.book.reader import read_book
 from counterfoil.institutions.book.service import import_book
 from counterfoil.institutions.book.types import BookReport, Reason
 from counterfoil.ledger.chart import AccountCode, Chart, TransferCode
+from counterfoil.ledger.check import check
 from counterfoil.ledger.engine import Engine
 from counterfoil.ledger.memory import MemoryEngine
+from counterfoil.ledger.service import Ledger
 from counterfoil.ledger.sqlite import SqliteEngine
 from counterfoil.ledger.types import BATCH_SIZE_MAX, AccountFilter, AccountFlags, QueryFilter, Transfer
 from counterfoil.money import Currency
@@ -46,6 +47,7 @@ async def running(engine: Engine) -> AsyncIterator[Ledger]:
     """A ledger whose writer runs."""
     ledger = Ledger(engine, Chart(), SystemClock())
     writer = asyncio.create_task(ledger.run())
+    await asyncio.sleep(0)  # the writer has started, even where the body fails at once
     try:
         yield ledger
     finally:
@@ -233,6 +235,41 @@ async def test_an_account_with_more_lines_than_a_chain_is_booked_in_several(writ
     assert len(feed(engine)) == 100
 
 
+async def test_a_transfer_that_the_ledger_refuses_leaves_its_account_out_whole(write_plain: Write) -> None:
+    path = write_plain("1,A,2026-01-05,5.00,5.00,\n2,A,2026-01-06,1.00,6.00,\n3,A,2026-01-07,1.00,7.00,\n4,B,2026-01-05,7.00,7.00,\n")
+    taken = transfer_id(read_book(path, PLAIN, DOLLAR).lines("A")[1])
+    engine = MemoryEngine()
+    cash, banks, *_ = counter_accounts("elsewhere", DOLLAR)
+    engine.create_accounts([cash, banks], 1)
+    engine.create_transfers([Transfer(taken, cash.id, banks.id, 1, ledger=DOLLAR.ledger, code=TransferCode.IMPORT)], 2)
+    report = await import_plain(engine, path)
+    (failed,) = report.failed
+    assert (failed.account, failed.line, failed.stated, failed.computed, failed.reason) == ("A", 3, 600, 600, Reason.CONFLICT)
+    assert "exists_with_different" in failed.detail
+    assert balance_of(engine, account_id("plain", "A")) == 0
+    assert (report.exact, report.closing_total, len(feed(engine))) == (1, 700, 2)
+
+
+async def test_progress_is_shown_and_a_run_that_is_stopped_there_is_continued(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booking, "GROUP_SIZE_MAX", 5)
+    stopped, whole = MemoryEngine(), MemoryEngine()
+    await import_plain(whole, EXAMPLE, tolerance=2)
+    seen: list[tuple[str, int, int]] = []
+
+    def stop_at_the_second_group(stage: str, done: int, total: int) -> None:
+        seen.append((stage, done, total))
+        if stage == "booking" and done > 4:
+            raise KeyboardInterrupt
+
+    async with running(stopped) as ledger:
+        with pytest.raises(KeyboardInterrupt):
+            await import_book(ledger, EXAMPLE, PLAIN, tolerance=2, currency=DOLLAR, progress=stop_at_the_second_group)
+    assert [stage for stage, *_ in seen] == ["reading", "reconciling", "reconciling", "booking", "booking"]
+    assert 0 < len(feed(stopped)) < len(feed(whole))
+    await import_plain(stopped, EXAMPLE, tolerance=2)
+    assert digest(stopped) == digest(whole)
+
+
 # The real book
 
 
@@ -252,8 +289,10 @@ async def test_the_real_book_imports_whole_twice_the_same_and_stands_where_the_o
         assert await import_book(ledger, pkdd99, mapping, tolerance=10, currency=DOLLAR) == report
         assert digest(engine) == before
         await check_every_stated_balance(ledger, pkdd99)
-    accounts = engine.query_accounts(QueryFilter(limit=BATCH_SIZE_MAX, ledger=CZK))
-    assert sum(a.debits_posted for a in accounts) == sum(a.credits_posted for a in accounts)
+    audited = check(engine)
+    assert audited.passed, audited.findings
+    assert audited.transfers == 46_997 + 2031
+    assert [totals.ledger for totals in audited.ledgers] == [CZK]
     engine.close()
 
 
@@ -376,6 +415,7 @@ async def test_killed_anywhere_and_run_again_it_ends_in_the_same_books(pkdd99: P
     assert last == f"done {report.closing_total} {report.exit_code}"
     engine = SqliteEngine.open(tmp_path / "ledger.sqlite")
     assert digest(engine) == digest(whole)
+    assert check(engine).passed
     engine.close()
 
 
@@ -387,7 +427,7 @@ async def test_a_line_of_the_real_file_that_was_altered_is_named(pkdd99: Path, t
     """The text itself is altered, at ten lines far apart. Each is named by line and account, and only those accounts are left out."""
     randomness = random.Random(f"file {kind}")
     rows = first_days(pkdd99, 20_000)
-    accounts = {}
+    accounts: dict[int, bytes] = {}
     while len(accounts) < 10:
         number = randomness.randrange(2, len(rows))
         fields = rows[number - 1].split(b";")

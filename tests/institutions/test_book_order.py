@@ -137,6 +137,17 @@ def test_a_long_day_with_rounding_is_put_in_order_beyond_the_bound_of_the_search
     assert check_fits(day, 0, 10, found.endings[0].order) == (1, 10)
 
 
+def test_lines_that_hang_together_but_do_not_begin_at_the_start_are_no_order() -> None:
+    """Each balance is reached and left, yet whoever leaves 1 for 2 cannot come back for the line from 1 to 0."""
+    assert find_orders(lines_from([(1, 1), (-1, 0), (1, 2)]), 0, 0).endings == ()
+
+
+def test_a_group_of_balances_wider_than_the_tolerance_is_not_taken_for_one() -> None:
+    day = lines_from([(484, 500), (-492, 8)])  # 0 and 16 are each within 10 of 8, not of each other
+    assert order_module._grouped_trail(day, 0, 10) is None
+    assert order_module._grouped_trail(day, 0, 16) is not None
+
+
 def test_lines_that_say_the_same_do_not_make_the_search_explode() -> None:
     rows = [(100, 100), (-100, 0)] * 20 + [(5, 6)]
     random.Random(7).shuffle(rows)
