@@ -1,0 +1,157 @@
+"""The whole web as one ASGI application: the hot route in front, the other endpoints behind it.
+
+    request ─┬─ POST /v1/payments ──> hot
+             ├─ a page ─────────────> Starlette
+             └─ everything else ────> router ──> authentication ──> endpoint
+
+Start and stop belong to `counterfoil.app`: run uvicorn with `lifespan="off"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from starlette.routing import BaseRoute
+from starlette.routing import Router as PageRouter
+
+from counterfoil.web import openapi
+from counterfoil.web.api.account import AccountEndpoints
+from counterfoil.web.api.asking import AskingEndpoints
+from counterfoil.web.api.events import EventEndpoints
+from counterfoil.web.api.merchants import MerchantEndpoints
+from counterfoil.web.api.operation import OperationEndpoints
+from counterfoil.web.api.people import PeopleEndpoints
+from counterfoil.web.api.scheme import SchemeEndpoints
+from counterfoil.web.api.staff import StaffEndpoints
+from counterfoil.web.authentication import Authenticator
+from counterfoil.web.endpoint import Endpoint, Operation
+from counterfoil.web.guesses import Guesses
+from counterfoil.web.hot import PATH as HOT_PATH
+from counterfoil.web.hot import HotPayments
+from counterfoil.web.incoming import Application, Receive, Scope, Send, request_ids
+from counterfoil.web.metrics import Metrics, Reading
+from counterfoil.web.router import Router
+from counterfoil.web.services import Services
+
+COMMON_HEADERS = [
+    (b"server", b"counterfoil"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+"""With every answer of the API. Pages have a policy of their own."""
+
+
+class WebApplication:
+    """Built by `create_app`.
+
+    Attributes:
+        operations: everything that is offered, the hot route included.
+        document: the OpenAPI description.
+    """
+
+    def __init__(
+        self, *, hot: HotPayments, router: Application, pages: Application, operations: list[Operation], document: dict[str, Any]
+    ) -> None:
+        self._hot = hot
+        self._router = router
+        self._pages = pages
+        self.operations = operations
+        self.document = document
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            if scope["path"] == HOT_PATH and scope["method"] == "POST" and not scope["query_string"]:
+                await self._hot(scope, receive, send)
+            elif scope["path"].startswith("/v1/"):
+                await self._router(scope, receive, send)
+            else:
+                await self._pages(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            await _lifespan(receive, send)
+
+
+def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> WebApplication:
+    """The web over a scheme's running parts. `pages` are what people look at, outside /v1/."""
+    config, clock = services.config, services.clock
+    guesses = Guesses(clock)
+    next_request_id = request_ids(clock.random_bytes(6).hex())
+    metrics = Metrics(lambda: _reading(services))
+    hot = HotPayments(
+        payments=services.payments,
+        clock=clock,
+        guesses=guesses,
+        metrics=metrics,
+        next_request_id=next_request_id,
+        body_size_max=config.body_size_max,
+        common_headers=COMMON_HEADERS,
+    )
+    operation = OperationEndpoints(
+        store=services.store,
+        ledger=services.ledger,
+        clock=clock,
+        metrics=metrics,
+        is_running=services.is_running,
+        last_check=services.last_check,
+    )
+    endpoints: list[Endpoint] = [
+        *SchemeEndpoints(config=config, clock=clock, payments=services.payments, parties=services.parties, guesses=guesses).endpoints(),
+        *AccountEndpoints(
+            payments=services.payments, parties=services.parties, ledger=services.ledger, history=services.history
+        ).endpoints(),
+        *AskingEndpoints(
+            requests=services.requests, batches=services.batches, standing=services.standing, rules=services.payments.rules
+        ).endpoints(),
+        *PeopleEndpoints(parties=services.parties, guesses=guesses).endpoints(),
+        *MerchantEndpoints(tokens=services.tokens, webhooks=services.webhooks).endpoints(),
+        *EventEndpoints(feed=services.feed, clock=clock).endpoints(),
+        *StaffEndpoints(
+            parties=services.parties,
+            approvals=services.approvals,
+            ledger=services.ledger,
+            clock=clock,
+            currency_ledger=services.payments.rules.currency.ledger,
+        ).endpoints(),
+        *operation.endpoints(),
+    ]
+    operations = [hot.operation(), *map(Operation, endpoints)]
+    document = openapi.document(operations, title=config.scheme_name)
+    operation.document = msgspec.json.encode(document)
+    router = Router(
+        operations,
+        authenticator=Authenticator(parties=services.parties, tokens=services.tokens, clock=clock, guesses=guesses),
+        clock=clock,
+        metrics=metrics,
+        next_request_id=next_request_id,
+        body_size_max=config.body_size_max,
+        common_headers=COMMON_HEADERS,
+    )
+    pages_first = PageRouter(routes=pages, redirect_slashes=False, default=router)
+    return WebApplication(hot=hot, router=router, pages=pages_first, operations=operations, document=document)
+
+
+def _reading(services: Services) -> Reading:
+    check = services.last_check()
+    return Reading(
+        ledger_queue=services.ledger.waiting,
+        store_queue=services.store.waiting,
+        ledger_last_timestamp=services.ledger.last_timestamp,
+        ledger_batches=0,
+        ledger_batched=0,
+        subscribers=services.feed.subscribed,
+        check_passed=check.passed if check else None,
+        check_at=check.at if check else 0,
+    )
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Agrees to whatever a server asks: what is to be started and stopped is not ours."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

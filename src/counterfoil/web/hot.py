@@ -1,0 +1,127 @@
+"""POST /v1/payments: the way that every payment takes, as a plain ASGI function in front of everything else.
+
+The order carries the signature that authenticates it, so nothing else is asked. Types, errors and rules are those of every
+other endpoint; what is missing is only what the others need and this one does not: routing, principals, a log line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from counterfoil.clock import Clock
+from counterfoil.errors import (
+    AccountFrozen,
+    CounterfoilError,
+    IdReused,
+    InternalError,
+    NotFound,
+    NotInThisState,
+    PartyClosed,
+    PartyNotFound,
+    PaymentNotFound,
+    PaymentRefused,
+    RecoveryWaiting,
+    UnknownDevice,
+    UnsupportedFormat,
+    WrongSignature,
+)
+from counterfoil.payments.service import Payments
+from counterfoil.payments.types import SignedOrder
+from counterfoil.web import problems
+from counterfoil.web.access import PUBLIC
+from counterfoil.web.endpoint import Endpoint, Operation, decode_body
+from counterfoil.web.guesses import Guesses
+from counterfoil.web.incoming import ClientGone, Receive, Scope, Send, is_json, read_body
+from counterfoil.web.metrics import Metrics
+from counterfoil.web.views import ReceiptView, SignedBody, receipt_view
+
+PATH = "/v1/payments"
+COMPLETED = "completed"
+_REFUSALS: tuple[type[CounterfoilError], ...] = (
+    PaymentRefused, AccountFrozen, PartyClosed, RecoveryWaiting, PartyNotFound, PaymentNotFound, NotFound, IdReused, NotInThisState,
+)  # fmt: skip
+"""Besides what follows from the form of the request: signature, body, load."""
+
+log = structlog.get_logger("counterfoil.web")
+
+
+class HotPayments:
+    """The hot route. `common_headers` go with every answer."""
+
+    def __init__(
+        self,
+        *,
+        payments: Payments,
+        clock: Clock,
+        guesses: Guesses,
+        metrics: Metrics,
+        next_request_id: Callable[[], str],
+        body_size_max: int,
+        common_headers: list[problems.Header],
+    ) -> None:
+        self.payments = payments
+        self.clock = clock
+        self.guesses = guesses
+        self.metrics = metrics
+        self.next_request_id = next_request_id
+        self.body_size_max = body_size_max
+        self._common_headers = common_headers
+        self._headers = [*common_headers, (b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        self._decoder = msgspec.json.Decoder(SignedBody)
+        self._encoder = msgspec.json.Encoder()
+
+    def operation(self) -> Operation:
+        """For the description: what this function does, and every way it can answer."""
+        errors = (*_REFUSALS, *problems.classes(PaymentRefused))
+        return Operation(Endpoint("POST", PATH, self.pay, access=PUBLIC, errors=errors, tag="payments", own_signature=True))
+
+    async def pay(self, body: SignedBody) -> ReceiptView:
+        """Move money, once, by a signed order: pay, hold, capture, release or refund.
+
+        The order's own signature is the authentication. However often the same order arrives, the answer is the same receipt.
+        """
+        order, device, signature = body.parts()
+        return receipt_view(await self.payments.pay(SignedOrder(order, device, signature)))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One payment. Waits for the ledger; everything else runs through."""
+        started = self.clock.monotonic_ns()
+        try:
+            headers = scope["headers"]
+            _check_format(headers)
+            body = decode_body(await read_body(headers, receive, self.body_size_max), self._decoder)
+            client = scope["client"]
+            ip, device = client[0] if client else "", body.device
+            self.guesses.check(ip, device)
+            try:
+                answer = self._encoder.encode(await self.pay(body))
+            except (WrongSignature, UnknownDevice) as refusal:
+                self.guesses.count(ip, device, refusal)
+                raise
+            outcome, status = COMPLETED, 200
+            answer_headers = [*self._headers, (b"content-length", b"%d" % len(answer))]
+        except CounterfoilError as error:
+            outcome = error.code
+            status, answer_headers, answer = problems.render(error, self.next_request_id())
+            answer_headers += self._common_headers
+        except ClientGone:
+            return
+        except Exception:
+            request_id = self.next_request_id()
+            log.exception("payment_failed", request_id=request_id)
+            outcome = InternalError.code
+            status, answer_headers, answer = problems.render(InternalError(), request_id)
+            answer_headers += self._common_headers
+        self.metrics.payment(outcome, self.clock.monotonic_ns() - started)
+        await send({"type": "http.response.start", "status": status, "headers": answer_headers})
+        await send({"type": "http.response.body", "body": answer})
+
+
+def _check_format(headers: list[tuple[bytes, bytes]]) -> None:
+    for name, value in headers:
+        if name == b"content-type" and (value == b"application/json" or is_json(value.decode("latin-1"))):
+            return
+    raise UnsupportedFormat("the Content-Type must be application/json", content_type="application/json")

@@ -1,0 +1,63 @@
+"""What the web needs of the house: one struct that `app` fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from counterfoil.channels.webhooks import Webhooks
+from counterfoil.clock import Clock
+from counterfoil.config import Config
+from counterfoil.ledger.service import Ledger
+from counterfoil.parties.approvals import Approvals
+from counterfoil.parties.service import Parties
+from counterfoil.parties.tokens import Tokens
+from counterfoil.payments.batches import Batches
+from counterfoil.payments.feed import Feed
+from counterfoil.payments.history import History
+from counterfoil.payments.requests import Requests
+from counterfoil.payments.service import Payments
+from counterfoil.payments.staff import StaffPayments
+from counterfoil.payments.standing import StandingOrders
+from counterfoil.store.database import Store
+
+
+class CheckResult(msgspec.Struct, frozen=True):
+    """Outcome of the last conservation check inside the server; `at` in ns, `summary` one line for people."""
+
+    passed: bool
+    at: int
+    summary: str
+
+
+def no_check() -> CheckResult | None:
+    """Before the first check, and where none is scheduled."""
+    return None
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """A scheme's running parts, as the web uses them.
+
+    Attributes:
+        is_running: whether the writers of ledger and store are alive; asked by /ready.
+        last_check: the outcome of the last conservation check.
+    """
+
+    config: Config
+    clock: Clock
+    store: Store
+    ledger: Ledger
+    parties: Parties
+    tokens: Tokens
+    approvals: Approvals
+    payments: Payments
+    requests: Requests
+    batches: Batches
+    standing: StandingOrders
+    staff: StaffPayments
+    history: History
+    feed: Feed
+    webhooks: Webhooks
+    is_running: Callable[[], bool]
+    last_check: Callable[[], CheckResult | None] = no_check

@@ -1,0 +1,126 @@
+"""How values look in JSON: ids, bytes, moments, cursors. Pure; each parser refuses whatever its writer would not have written."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+from counterfoil.errors import Malformed
+from counterfoil.ids import ID_MAX, parse_id
+from counterfoil.money import AMOUNT_MAX
+
+TEXT_SIZE_MAX = 400
+"""Characters of a free text (a name, a reason) on the wire; what it means refuses earlier and more exactly."""
+
+UuidText = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        max_length=36,
+        description="128-bit id as a UUID in lower case",
+        examples=["018f3a5c-7d1e-7c3a-9b1f-0123456789ab"],
+    ),
+]
+Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX, description="minor units of the scheme's currency")]
+AmountOrZero = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX, description="minor units of the scheme's currency")]
+Difference = Annotated[int, msgspec.Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX, description="minor units; negative is out of the account")]
+Base64Url = Annotated[
+    str, msgspec.Meta(pattern="^[A-Za-z0-9_-]*$", max_length=2_048, description="base64url without padding (RFC 4648 §5)")
+]
+Signature = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{86}$", max_length=86, description="64 bytes of signature in base64url")]
+Moment = Annotated[
+    str,
+    msgspec.Meta(
+        description="RFC 3339, UTC, microseconds",
+        examples=["2026-11-21T18:30:00.123456Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+Text = Annotated[str, msgspec.Meta(max_length=TEXT_SIZE_MAX)]
+Cursor = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{22}$", max_length=22, description="where the page before ended; opaque")]
+
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
+_PADDING = (b"", None, b"==", b"=")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+
+
+def base64_text(data: bytes) -> str:
+    """`data` in base64url without padding."""
+    return binascii.b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=").decode()
+
+
+def parse_base64(text: str, field: str) -> bytes:
+    """The bytes behind `text`. One text for each value: padding, other alphabets and loose last bits are refused."""
+    try:
+        encoded = text.encode("ascii")
+        padding = _PADDING[len(encoded) % 4]
+        if padding is not None and b"+" not in encoded and b"/" not in encoded and b"=" not in encoded:
+            data = binascii.a2b_base64(encoded.translate(_FROM_URL) + padding, strict_mode=True)
+            if not padding or base64_text(data) == text:
+                return data
+    except (UnicodeEncodeError, binascii.Error):
+        pass
+    raise Malformed(field, "must be base64url without padding")
+
+
+def uuid_text(value: int) -> str:
+    """The UUID text of an id; as `ids.id_text`, at a third of the cost, for the hot path."""
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def parse_uuid(text: str, field: str) -> int:
+    """As `ids.parse_id`, at a third of the cost, for the hot path."""
+    digits = text.replace("-", "")
+    if len(text) == 36 and len(digits) == 32 and text[8] == text[13] == text[18] == text[23] == "-":
+        try:
+            value = int(digits, 16)
+        except ValueError:
+            value = 0
+        if 0 < value <= ID_MAX and f"{value:032x}" == digits:  # int() also takes capitals and underscores
+            return value
+    return parse_id(text, field)
+
+
+def moment_text(nanoseconds: int) -> str:
+    """RFC 3339 in UTC with microseconds."""
+    microseconds = nanoseconds // 1_000
+    moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(tzinfo=None, microsecond=microseconds % 1_000_000)
+    return f"{moment.isoformat(timespec='microseconds')}Z"
+
+
+def parse_moment(text: str, field: str) -> int:
+    """Nanoseconds since 1970 of RFC 3339 text in UTC ("Z")."""
+    rule = "must be a moment in UTC, like 2026-11-21T18:30:00.123456Z"
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        raise Malformed(field, rule)
+    try:
+        seconds = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+    except ValueError:  # the 31st of November
+        raise Malformed(field, rule) from None
+    value = int(seconds.timestamp()) * 1_000_000_000 + int((match[2] or "0").ljust(9, "0"))
+    if not 0 <= value <= AMOUNT_MAX:
+        raise Malformed(field, "must be a moment from 1970 to 2262")
+    return value
+
+
+def cursor_text(position: int) -> str:
+    """A page's end as the caller hands it back: a 128-bit position."""
+    return base64_text(position.to_bytes(16))
+
+
+def parse_cursor(text: str | None, field: str = "cursor", *, maximum: int = ID_MAX) -> int:
+    """The position behind a cursor, 1 to `maximum`; 0 (the first page) for None."""
+    if text is None:
+        return 0
+    data = parse_base64(text, field)
+    position = int.from_bytes(data)
+    if len(data) != 16 or not 0 < position <= maximum:
+        raise Malformed(field, "must be the cursor of an earlier page")
+    return position
