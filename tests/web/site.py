@@ -1,0 +1,147 @@
+"""A scheme behind a real HTTP server on a free port, and callers who sign what they send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from nacl.signing import SigningKey
+
+from counterfoil.ids import id_text, new_id
+from counterfoil.parties import statements
+from counterfoil.parties.service import NewKey, NewParty
+from counterfoil.parties.types import KeyAlgorithm, PartyKind, StaffRole
+from counterfoil.payments.orders import Order, OrderKind
+from counterfoil.payments.types import SignedOrder
+from counterfoil.web import signatures
+from counterfoil.web.app import WebApplication, create_app
+from counterfoil.web.values import base64_text
+from tests.scheme import MovedClock, Person, Scheme, opened
+
+
+class Site:
+    """The server, and its callers' way to it."""
+
+    def __init__(self, scheme: Scheme, app: WebApplication, port: int, client: httpx2.AsyncClient) -> None:
+        self.scheme = scheme
+        self.services = scheme.services
+        self.app = app
+        self.port = port
+        self.client = client
+
+    async def call(
+        self, who: Person | str | None, method: str, path: str, body: Any = None, *, query: str = "", headers: dict[str, str] | None = None
+    ) -> httpx2.Response:
+        """A request by a person (signed), a token (text) or nobody. `body` is JSON, or bytes as they are."""
+        content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Content-Type": "application/json"} if content else {}
+        if isinstance(who, str):
+            sent["Authorization"] = f"Bearer {who}"
+        elif who is not None:
+            sent |= self.signature(who, method, path, content, query=query)
+        target = f"{path}?{query}" if query else path
+        return await self.client.request(method, target, content=content or None, headers=sent | (headers or {}))
+
+    def signature(self, who: Person, method: str, path: str, body: bytes = b"", *, query: str = "", age_s: int = 0) -> dict[str, str]:
+        return signatures.headers(
+            method=method,
+            path=path,
+            query=query,
+            body=body,
+            device=who.device,
+            algorithm=KeyAlgorithm.ED25519,
+            sign=lambda message: who.key.sign(message).signature,
+            now_ns=self.services.clock.now_ns() - age_s * 1_000_000_000,
+        )
+
+    async def ok(self, who: Person | str | None, method: str, path: str, body: Any = None, *, query: str = "") -> Any:
+        """As `call`, for what must succeed; the JSON, None for 204."""
+        answer = await self.call(who, method, path, body, query=query)
+        assert answer.status_code < 300, answer.text
+        return answer.json() if answer.content else None
+
+    async def refused(
+        self, who: Person | str | None, method: str, path: str, body: Any = None, *, query: str = "", headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """As `call`, for what must be refused; the problem document, checked for its form."""
+        return problem(await self.call(who, method, path, body, query=query, headers=headers))
+
+    async def pay(self, signed: SignedOrder) -> httpx2.Response:
+        return await self.call(None, "POST", "/v1/payments", signed_body(signed))
+
+    async def staff_member(self, role: StaffRole) -> Person:
+        """Somebody of the staff with a device."""
+        key, device, handle = SigningKey.generate(), new_id(self.scheme.clock), f"s{new_id(self.scheme.clock) % 10**12}"
+        statement = statements.enrol(
+            origin=self.services.config.origin,
+            number="",
+            device=device,
+            algorithm=KeyAlgorithm.ED25519,
+            public_key=bytes(key.verify_key),
+        )
+        new_key = NewKey(
+            device=device,
+            algorithm=KeyAlgorithm.ED25519,
+            public_key=bytes(key.verify_key),
+            possession=key.sign(statement).signature,
+        )
+        new = NewParty(
+            id=new_id(self.scheme.clock),
+            kind=PartyKind.STAFF,
+            name=handle,
+            language="en",
+            handle=handle,
+            roles=frozenset({role}),
+            key=new_key,
+        )
+        party = await self.services.parties.enrolment.open_by_staff(new, by=self.scheme.administrator)
+        return Person(self.scheme, party=party.id, account=0, device=device, key=key, address=f"@{handle}")
+
+
+def signed_body(signed: SignedOrder) -> dict[str, str]:
+    return {"order": base64_text(signed.order), "device": id_text(signed.device), "signature": base64_text(signed.signature)}
+
+
+def problem(answer: httpx2.Response) -> dict[str, Any]:
+    """The problem document in an answer."""
+    assert answer.status_code >= 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    found: dict[str, Any] = answer.json()
+    assert found.keys() == {"type", "title", "status", "detail", "code", "retry", "request_id", "facts"}, found
+    assert found["status"] == answer.status_code, found
+    assert found["type"] == f"/problems/{found['code']}", found
+    assert found["title"], found
+    assert found["detail"], found
+    return found
+
+
+def hold(payer: Person, payee: Person, amount: int, **changes: Any) -> Order:
+    return payer.order(payee, amount, kind=OrderKind.HOLD, timeout_s=3600, **changes)
+
+
+@asynccontextmanager
+async def serving(folder: Path, clock: MovedClock | None = None, **settings: Any) -> AsyncIterator[Site]:
+    """A scheme in `folder` behind uvicorn, in this event loop."""
+    async with opened(folder, clock, **settings) as scheme:
+        app = create_app(scheme.services)
+        server = uvicorn.Server(
+            uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False, server_header=False)
+        )
+        server.capture_signals = nullcontext  # type: ignore[method-assign]
+        task = asyncio.create_task(server.serve())
+        try:
+            while not server.started:
+                assert not task.done(), task.exception()
+                await asyncio.sleep(0.005)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+                yield Site(scheme, app, port, client)
+        finally:
+            server.should_exit = True
+            await asyncio.wait_for(task, 20)
