@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.signing import SigningKey
+from sqlalchemy import Table
 
 from counterfoil.clock import NANOSECONDS
 from counterfoil.ids import new_id
@@ -29,7 +30,7 @@ from counterfoil.store.database import Store
 
 ORIGIN = "money.example.org/log"
 LEDGER = 404
-START = 1_795_000_000 * NANOSECONDS  # 2026-11-18T12:26:40Z, a Wednesday
+START = 1_795_000_000 * NANOSECONDS  # 2026-11-18T11:06:40Z, a Wednesday
 DAY = 24 * 3600 * NANOSECONDS
 PIN = "2580"
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -145,11 +146,14 @@ class Scheme:
         await self.transfer(self.issuance, institution, amount, TransferCode.ISSUE)
         await self.transfer(institution, account, amount)
 
-    async def transfer(
-        self, payer: int, payee: int, amount: int, code: int = TransferCode.PAYMENT, *, flags: int = 0, pending: int = 0
-    ) -> int:
+    async def void(self, hold: int) -> None:
+        """Gives a hold back."""
+        void = Transfer(id=self.new_id(), pending_id=hold, flags=TransferFlags.VOID_PENDING_TRANSFER)
+        assert (await self.ledger.create_transfers([void]))[0].status is CreateTransferStatus.CREATED
+
+    async def transfer(self, payer: int, payee: int, amount: int, code: int = TransferCode.PAYMENT, *, flags: int = 0) -> int:
         transfer = Transfer(
-            id=self.new_id(), debit_account_id=payer, credit_account_id=payee, amount=amount, pending_id=pending,
+            id=self.new_id(), debit_account_id=payer, credit_account_id=payee, amount=amount,
             ledger=LEDGER, code=TransferCode.HOLD if flags & TransferFlags.PENDING else code, flags=flags,
         )  # fmt: skip
         result = (await self.ledger.create_transfers([transfer]))[0]
@@ -188,7 +192,7 @@ async def scheme_in(folder: Path, clock: StillClock, **settings: object) -> Asyn
             await store.stop()
 
 
-PARTIES_TABLES = frozenset(table.name for table in vars(tables).values() if isinstance(table, tables.Table))
+PARTIES_TABLES = frozenset(table.name for table in vars(tables).values() if isinstance(table, Table))
 
 
 @pytest.fixture
