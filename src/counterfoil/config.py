@@ -96,13 +96,13 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Config:
 
     An override that is None was not given. Raises Malformed naming the setting: unknown name, wrong type, out of range.
     """
-    given = {
+    given: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): _from_text(name, text)
         for name, text in environment.items()
         if name.startswith(PREFIX) and name not in NOT_SETTINGS
     }
     given |= {name: value for name, value in overrides.items() if value is not None}
-    path = Path(given.get("data", Config().data)) / FILE_NAME
+    path = Path(str(given.get("data", Config().data))) / FILE_NAME
     kept = _read(path) if path.is_file() else {}
     if "data" in kept:
         raise Malformed(str(path), "data: cannot be set in the file that it leads to")
