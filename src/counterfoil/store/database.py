@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +26,7 @@ from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, 
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from counterfoil.clock import NANOSECONDS, Clock, SystemClock
 from counterfoil.errors import Unavailable
 
 T = TypeVar("T")
@@ -74,8 +74,9 @@ class Store:
     `run()` must be running for writes to be answered. Reads see every write that has been answered.
     """
 
-    def __init__(self, url: URL, *, queue_size_max: int = QUEUE_SIZE_MAX) -> None:
+    def __init__(self, url: URL, *, queue_size_max: int = QUEUE_SIZE_MAX, clock: Clock | None = None) -> None:
         self.url = url
+        self._clock = clock or SystemClock()
         self._queue_size_max = queue_size_max
         self._is_sqlite = url.get_backend_name() == "sqlite"
         self._writer_engine = _create_engine(url, writer=True)
@@ -264,13 +265,13 @@ class Store:
 
     async def _begin(self) -> tuple[Connection, RootTransaction]:
         """An open transaction that holds the write lock. Waits for another process without holding up the event loop."""
-        deadline = time.monotonic() + LOCK_WAIT_S_MAX
+        deadline = self._monotonic_s() + LOCK_WAIT_S_MAX
         while True:
             try:
                 connection = self._connect_writer()
                 return connection, connection.begin()
             except DBAPIError as error:
-                if _sqlite_code(error) != SQLITE_BUSY or time.monotonic() > deadline:
+                if _sqlite_code(error) != SQLITE_BUSY or self._monotonic_s() > deadline:
                     raise
                 _discard(self._writer)
                 self._writer = None
@@ -278,9 +279,9 @@ class Store:
 
     async def _commit(self, transaction: RootTransaction) -> None:
         def commit() -> float:
-            started = time.perf_counter()
+            started = self._monotonic_s()
             transaction.commit()
-            return time.perf_counter() - started
+            return self._monotonic_s() - started
 
         if self._commit_s <= COMMIT_INLINE_S_MAX:
             seconds = commit()
@@ -297,7 +298,7 @@ class Store:
         """Starts a checkpoint now and then, beside the writes; waits for it only when the log has become long."""
         if not self._is_sqlite or (self._checkpoint is not None and not self._checkpoint.done()):
             return
-        now = time.monotonic()
+        now = self._monotonic_s()
         if now - self._checkpoint_at < CHECKPOINT_INTERVAL_S:
             return
         self._checkpoint_at = now
@@ -317,6 +318,9 @@ class Store:
                 connection.close()
         except Exception as error:  # a full disk, a lock: the next one will do it
             log.warning("store_checkpoint_failed", mode=mode, error=str(error))
+
+    def _monotonic_s(self) -> float:
+        return self._clock.monotonic_ns() / NANOSECONDS
 
     def _connect_writer(self) -> Connection:
         if self._writer is None:
