@@ -1,0 +1,96 @@
+"""Whole signed payments over HTTP: one server process with its SQLite files, and the load in a process of its own.
+
+Order, signature, limits, fee, store, ledger, acknowledgement; everything durable (`synchronous = FULL`) before the answer.
+Beside it one commit per payment, in the same run: the same server with its batches limited to one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.measure import Measure, Options, Workload, measures
+
+PEOPLE = 1_000
+CONNECTIONS = 256
+OPEN_RATE = 2_000
+OPEN_CONNECTIONS = 512
+ROOT = Path(__file__).parent.parent
+
+
+class Server:
+    """A server process under load."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, "the server did not start"
+        known = json.loads(line)
+        self.port: int = known["port"]
+        self.pid: int = known["pid"]
+        self.people: str = known["people"]
+        self._seed = 0
+
+    def resident_mb(self) -> float:
+        return int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def load(self, count: int, connections: int, rate: int = 0) -> dict[str, Any]:
+        self._seed += 1
+        command = [sys.executable, "-m", "bench.payments_load", *map(str, (self.port, self.people, self._seed, count, connections, rate))]
+        result: dict[str, Any] = json.loads(subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout)
+        assert set(result["statuses"]) <= {"200", "422"}, result["statuses"]
+        assert 0.005 < result["statuses"].get("422", 0) / count < 0.05, "the workload is not what it says"
+        return result
+
+
+@contextmanager
+def server(*arguments: str, people: int = PEOPLE) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="counterfoil-bench-") as folder:
+        command = [sys.executable, "-m", "bench.payments_server", folder, str(people), *arguments]
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield Server(process)
+            finally:
+                assert process.stdin is not None
+                process.stdin.close()
+                process.wait(30)
+
+
+def payments(options: Options) -> list[Measure]:
+    """Closed loop at 256 connections for capacity, an open loop at 2,000/s for latency, memory at rest and after."""
+    count, single, runs = (2_000, 500, 2) if options.quick else (40_000, 6_000, 5)
+    people = 100 if options.quick else PEOPLE
+    rates: dict[str, list[float]] = {"payments.one-commit-each": [], "payments.closed-256": []}
+    latencies: dict[str, list[float]] = {f"payments.{name}": [] for name in ("closed-256.p50", "closed-256.p99", "open-2000.p50", "open-2000.p99")}
+    with server(people=people) as grouped, server("--one-by-one", people=people) as alone:
+        at_rest = grouped.resident_mb()
+        for _ in range(runs):
+            rates["payments.one-commit-each"].append(alone.load(single, CONNECTIONS)["rate"])
+            closed = grouped.load(count, CONNECTIONS)
+            opened = grouped.load(count // 2, OPEN_CONNECTIONS, OPEN_RATE)
+            rates["payments.closed-256"].append(closed["rate"])
+            for name, result in (("closed-256", closed), ("open-2000", opened)):
+                for percentile in ("p50", "p99"):
+                    latencies[f"payments.{name}.{percentile}"].append(result[f"{percentile}_ms"])
+        after = grouped.resident_mb()
+    return [
+        *measures(rates, unit="pay/s", baseline="payments.one-commit-each"),
+        *measures(latencies, unit="ms", baseline=None),
+        *measures({"payments.memory-at-rest": [at_rest], "payments.memory-after": [after]}, unit="MB", baseline=None),
+    ]
+
+
+WORKLOADS = [Workload("payments", payments)]
+
+if __name__ == "__main__":
+    with server() as only:
+        found = [only.load(20_000, CONNECTIONS) for _ in range(3)]
+        sys.stdout.write(f"{found}\n{statistics.median(result['rate'] for result in found):.0f} payments/s, {only.resident_mb():.0f} MB\n")

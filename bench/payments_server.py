@@ -1,0 +1,168 @@
+"""The server under load: a scheme with people who have money, behind uvicorn as `counterfoil serve` runs it.
+
+python -m bench.payments_server FOLDER PEOPLE [--one-by-one]
+
+Prints one line of JSON (port, process id, file of people) once it answers; stops when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+from collections import deque
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+from nacl.signing import SigningKey
+
+import counterfoil.store.database as database
+from counterfoil.app import running
+from counterfoil.config import Config
+from counterfoil.ids import new_id
+from counterfoil.ledger.writer import Writer
+from counterfoil.parties import statements
+from counterfoil.parties.service import NewKey, NewParty
+from counterfoil.parties.types import KeyAlgorithm, PartyKind, StaffRole
+from counterfoil.payments.orders import Order, encode
+from counterfoil.payments.types import SignedOrder
+from counterfoil.web.app import create_app
+from counterfoil.web.services import Services
+
+FUNDS = 500_000
+"""Minor units that each person begins with."""
+
+
+def one_by_one() -> None:
+    """Takes group commit away: each payment has its own transaction in the store, and its own in the ledger."""
+    database.BATCH_SIZE_MAX = 1
+    write_batch = Writer._write_batch
+
+    def write_one(self: Writer) -> None:
+        waiting = self._queue
+        self._queue = deque([waiting.popleft()])
+        try:
+            write_batch(self)
+        finally:
+            self._queue = waiting
+
+    Writer._write_batch = write_one  # type: ignore[method-assign]
+
+
+class Opener:
+    """Opens people with keys that follow from their number."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.staff = 0
+        self.treasurers: list[int] = []
+
+    async def open_staff(self) -> None:
+        enrolment, clock = self.services.parties.enrolment, self.services.clock
+
+        def member(role: StaffRole, handle: str) -> NewParty:
+            return NewParty(id=new_id(clock), kind=PartyKind.STAFF, name=handle, language="en", handle=handle, roles=frozenset({role}))
+
+        administrator = (await enrolment.open_first_staff(member(StaffRole.ADMINISTRATOR, "chief"))).id
+        self.staff = (await enrolment.open_by_staff(member(StaffRole.CLERK, "clerk"), by=administrator)).id
+        for handle in ("tess", "tom_t"):
+            self.treasurers.append((await enrolment.open_by_staff(member(StaffRole.TREASURER, handle), by=administrator)).id)
+
+    async def open(self, number: int, kind: PartyKind) -> dict[str, Any]:
+        services = self.services
+        key = SigningKey(hashlib.sha256(number.to_bytes(8)).digest())
+        phone, device, public_key = f"+2547{10_000_000 + number}", new_id(services.clock), bytes(key.verify_key)
+        statement = statements.enrol(
+            origin=services.config.origin, number=phone, device=device, algorithm=KeyAlgorithm.ED25519, public_key=public_key
+        )
+        possession = key.sign(statement).signature
+        new = NewParty(
+            id=new_id(services.clock),
+            kind=kind,
+            name=f"Person {number}",
+            language="en",
+            number=phone,
+            tier="identity_verified" if kind is PartyKind.CUSTOMER else None,
+            key=NewKey(device=device, algorithm=KeyAlgorithm.ED25519, public_key=public_key, possession=possession),
+        )
+        party = await services.parties.enrolment.open_by_staff(new, by=self.staff)
+        holder = await services.parties.holder_of_party(party.id)
+        return {"account": holder.account, "device": device, "seed": bytes(key).hex()}
+
+    async def fund(self, people: list[dict[str, Any]], bank: dict[str, Any]) -> None:
+        services, clock = self.services, self.services.clock
+        total = (FUNDS + 5) * len(people)
+        payload = json.dumps({"account": _text(bank["account"]), "amount": total}).encode()
+        proposal = await services.approvals.propose(new_id(clock), "issue", payload, reason="for the bench", by=self.treasurers[0])
+        assert (await services.approvals.approve(proposal.id, by=self.treasurers[1])).state == "executed"
+        key = SigningKey(bytes.fromhex(bank["seed"]))
+
+        async def pay(person: dict[str, Any]) -> None:
+            order = Order(
+                origin=services.config.origin,
+                asset=services.config.currency_code,
+                payer=bank["account"],
+                payee=person["account"],
+                amount=FUNDS,
+                max_fee=100,
+                id=new_id(clock),
+                expiry_ms=clock.now_ns() // 1_000_000 + 3_600_000,
+                rules_hash=services.payments.rules.hash,
+            )
+            data = encode(order)
+            await services.payments.pay(SignedOrder(data, bank["device"], key.sign(data).signature))
+
+        await asyncio.gather(*map(pay, people))
+
+
+def _text(account: int) -> str:
+    digits = f"{account:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+async def main(folder: Path, count: int) -> None:
+    config = Config(data=str(folder / "data"), sandbox=True, check_interval_s=0)
+    async with running(config) as services:
+        opener = Opener(services)
+        await opener.open_staff()
+        bank = await opener.open(0, PartyKind.INSTITUTION)
+        shop = await opener.open(1, PartyKind.MERCHANT)
+        people = [await opener.open(number, PartyKind.CUSTOMER) for number in range(2, count + 2)]
+        await opener.fund(people, bank)
+        rules = services.payments.rules
+        known = {"origin": rules.origin, "asset": rules.currency.code, "rules_hash": rules.hash.hex(), "shop": shop, "people": people}
+        (folder / "people.json").write_text(json.dumps(known), "utf-8")
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(services),
+                host="127.0.0.1",
+                port=0,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                backlog=2_048,
+            )
+        )
+        server.capture_signals = nullcontext  # type: ignore[method-assign]
+        task = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        print(json.dumps({"port": port, "pid": os.getpid(), "people": str(folder / "people.json")}), flush=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, sys.stdin.read)
+        server.should_exit = True
+        await task
+
+
+if __name__ == "__main__":
+    if "--one-by-one" in sys.argv:
+        one_by_one()
+    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])))
