@@ -70,6 +70,10 @@ class SqliteEngine:
             return cls(Path(path), fast_path=fast_path, connect=connect)
         except sqlite3.OperationalError as error:
             raise errors.Unavailable(f"The ledger could not be opened: {error}.") from error
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                raise errors.UnknownFormat(f"{path} is not a ledger.") from error
+            raise
 
     @property
     def last_timestamp(self) -> int:
@@ -173,6 +177,8 @@ class SqliteEngine:
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:  # nothing has changed yet, in the file or in memory
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise errors.Unavailable(f"The ledger is not writable at the moment: {error}.") from error
         try:
             cache = self._books_in_transaction()
