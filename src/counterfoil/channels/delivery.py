@@ -206,7 +206,6 @@ class Delivery:
         return Outcome(
             message=message.id,
             endpoint=target.id,
-            number=message.attempts + 1,
             due_at=message.next_attempt_at,
             at=at,
             duration_ms=(self.clock.monotonic_ns() - started) // 1_000_000,

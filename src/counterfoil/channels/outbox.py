@@ -71,7 +71,6 @@ class Outcome(msgspec.Struct, frozen=True):
     """What one attempt came to.
 
     Attributes:
-        number: counted from 1 over the message's whole life.
         status: HTTP status, None when nobody answered.
         delivered: True for 200 to 299.
         due_at: what the message's `next_attempt_at` was when the attempt began.
@@ -80,7 +79,6 @@ class Outcome(msgspec.Struct, frozen=True):
 
     message: int
     endpoint: int
-    number: int
     due_at: int
     at: int
     duration_ms: int
@@ -145,15 +143,14 @@ def record(connection: Connection, outcomes: list[Outcome]) -> list[Recorded]:
     """Accounts for attempts, in order."""
     known = select(outbox.c.id).where(outbox.c.id.in_([outcome.message for outcome in outcomes]))
     there = set(connection.execute(known).scalars())  # a deleted endpoint's messages may be gone by now
-    if rows := [_attempt_row(outcome) for outcome in outcomes if outcome.message in there]:
-        connection.execute(attempts.insert(), rows)
     return [_record(connection, outcome) if outcome.message in there else Recorded(active=False) for outcome in outcomes]
 
 
 def _record(connection: Connection, outcome: Outcome) -> Recorded:
     row = connection.execute(_FOR_RECORD, {"message": outcome.message}).one()
-    began = row.round_began_at or outcome.at
-    values: dict[str, Any] = {"attempts": outcome.number, "last_status": outcome.status}
+    began, number = row.round_began_at or outcome.at, row.attempts + 1
+    connection.execute(attempts.insert().values(number=number, **{name: getattr(outcome, name) for name in _LOGGED}))
+    values: dict[str, Any] = {"attempts": number, "last_status": outcome.status}
     if row.next_attempt_at == outcome.due_at:  # else it was asked for again while this attempt was under way, and is sent again
         delivered_at = outcome.at if outcome.delivered else None
         values |= {"delivered_at": delivered_at, "next_attempt_at": outcome.next_attempt_at}
@@ -172,8 +169,11 @@ def _record(connection: Connection, outcome: Outcome) -> Recorded:
     return Recorded(active=True)
 
 
+_LOGGED = ("message", "endpoint", "at", "duration_ms", "status", "error")
 _FOR_RECORD = (
-    select(outbox.c.retries, outbox.c.round_began_at, outbox.c.next_attempt_at, endpoints.c.state, endpoints.c.failing_since)
+    select(
+        outbox.c.attempts, outbox.c.retries, outbox.c.round_began_at, outbox.c.next_attempt_at, endpoints.c.state, endpoints.c.failing_since
+    )
     .join(endpoints, endpoints.c.id == outbox.c.endpoint)
     .where(outbox.c.id == bindparam("message"))
 )
@@ -270,7 +270,3 @@ def message(row: Row[Any]) -> Message:
 
 def _row(message: Message) -> dict[str, Any]:
     return msgspec.structs.asdict(message) | {"round_began_at": None}
-
-
-def _attempt_row(outcome: Outcome) -> dict[str, Any]:
-    return {name: getattr(outcome, name) for name in ("message", "number", "endpoint", "at", "duration_ms", "status", "error")}
