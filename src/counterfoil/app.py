@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
 import structlog
+import uvloop
 from nacl.signing import SigningKey
 
 from counterfoil.channels.outgoing import Outgoing
@@ -45,6 +46,7 @@ from counterfoil.payments.staff import StaffPayments
 from counterfoil.payments.standing import StandingOrders
 from counterfoil.store.database import Store
 from counterfoil.store.migrations import migrate
+from counterfoil.web import server
 from counterfoil.web.services import CheckResult, Services
 
 log = structlog.get_logger(__name__)
@@ -64,6 +66,16 @@ class SystemAccounts(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, ledger: int) -> SystemAccounts:
         return cls(issuance=ledger << 16 | AccountCode.ISSUANCE, fees=ledger << 16 | AccountCode.FEES)
+
+
+def serve(config: Config, *, on_ready: Callable[[str], None] = print) -> None:
+    """Runs the scheme and its server until SIGTERM or SIGINT. `on_ready` hears the address."""
+
+    async def run() -> None:
+        async with running(config) as services:
+            await server.serve(services, on_ready=on_ready)
+
+    uvloop.run(run())
 
 
 @asynccontextmanager
@@ -93,7 +105,7 @@ class _Scheme:
         self.config = config
         system = SystemAccounts.of(config.currency_ledger)
         self.store = Store.open(store_url(config))
-        self.engine = SqliteEngine.open(config.folder / "ledger.sqlite")
+        self.engine = open_engine(config)
         self.ledger = Ledger(self.engine, Chart(), clock, queue_size_max=config.queue_size_max)
         self.parties = Parties(
             self.store,
@@ -287,6 +299,11 @@ def operator_key(folder: Path, clock: Clock) -> SigningKey:
         finally:
             os.close(folder_descriptor)
     return SigningKey(path.read_bytes())
+
+
+def open_engine(config: Config) -> SqliteEngine:
+    """The ledger of the scheme. Only for the process that holds the folder."""
+    return SqliteEngine.open(config.folder / "ledger.sqlite")
 
 
 def store_url(config: Config) -> str:

@@ -1,0 +1,57 @@
+"""Listening: the application behind uvicorn on a TCP port, from start to the last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+
+import uvicorn
+
+from counterfoil.errors import Unavailable
+from counterfoil.web.incoming import Application
+
+BACKLOG = 2_048
+"""Connections that may wait to be accepted."""
+STOP_TIMEOUT_S = 5
+"""Seconds that open answers get at the end; streams of events have none of their own."""
+START_PAUSE_S = 0.005
+
+
+@asynccontextmanager
+async def listening(application: Application, *, host: str, port: int) -> AsyncIterator[str]:
+    """Serves `application` on host and port (0 takes a free one) while the block runs; yields the address, "http://...".
+
+    Raises Unavailable when the port cannot be had. Signals are left to the caller.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        bound = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {host}, port {port}: {error.strerror}") from None
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=STOP_TIMEOUT_S,
+        )
+    )
+    server.capture_signals = nullcontext  # type: ignore[method-assign]
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    try:
+        while not server.started:
+            if serving.done():
+                await serving
+                raise Unavailable("the server did not start")
+            await asyncio.sleep(START_PAUSE_S)
+        name, number = bound.getsockname()[:2]
+        yield f"http://[{name}]:{number}" if ":" in name else f"http://{name}:{number}"
+    finally:
+        server.should_exit = True
+        await serving
+        bound.close()
