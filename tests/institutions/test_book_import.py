@@ -270,6 +270,28 @@ async def test_progress_is_shown_and_a_run_that_is_stopped_there_is_continued(mo
     assert digest(stopped) == digest(whole)
 
 
+async def test_an_account_with_more_lines_than_the_ledger_answers_at_once_is_compared_in_pages(
+    write_plain: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booking, "BATCH_SIZE_MAX", 3)
+    rows = [f"{n},A,2026-01-{n + 1:02},1.00,{n + 1}.00,\n" for n in range(9)]
+    engine = MemoryEngine()
+    await import_plain(engine, write_plain("".join(rows[:7])))
+    report = await import_plain(engine, write_plain("".join(rows)))
+    assert (report.exact, report.closing_total, len(feed(engine))) == (1, 900, 9)
+
+
+async def test_a_date_that_breaks_only_the_order_of_the_file_is_named(write_plain: Write) -> None:
+    """The last line of A is moved to a later day: A alone still fits, but the file was sorted."""
+    rows = ["1,A,2026-01-05,5.00,5.00,", "2,A,2026-03-06,1.00,6.00,", "3,B,2026-01-07,1.00,1.00,", "4,B,2026-01-08,1.00,2.00,", ""]
+    mapping = msgspec.structs.replace(PLAIN, sorted_by_date=True)
+    async with running(MemoryEngine()) as ledger:
+        report = await import_book(ledger, write_plain("\n".join(rows)), mapping, tolerance=0, currency=DOLLAR)
+    (failed,) = report.failed
+    assert (failed.account, failed.line, failed.date, failed.reason) == ("A", 3, "2026-03-06", Reason.DATE)
+    assert (report.exact, report.closing_total) == (1, 200)
+
+
 # The real book
 
 

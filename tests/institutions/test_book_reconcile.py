@@ -92,6 +92,9 @@ def test_a_later_day_decides_between_two_orders_of_an_earlier_one(make_lines: Ma
             [(0, 100, 100), (1, 30, 180), (1, 50, 999), (2, 10, 190)], 4, 999, 150, Reason.BALANCE, id="balance in a shuffled day"
         ),
         pytest.param([(0, 100, 100), (1, -50, 150), (2, 10, 160)], 3, 150, 50, Reason.BALANCE, id="sign"),
+        pytest.param(
+            [(0, -300, 0), (0, 600, 300), (1, 100, 100)], 3, 300, 600, Reason.BALANCE, id="line 2 would explain day 0, but not day 1"
+        ),
         pytest.param([(0, 100, 101), (1, 50, 151)], 2, 101, 100, Reason.BALANCE, id="first line"),
         pytest.param([(0, 100, 100), (1, 50, 150), (2, 10, 169)], 4, 169, 160, Reason.BALANCE, id="last line"),
         pytest.param(
