@@ -17,12 +17,9 @@ import enum
 
 import msgspec
 
-from counterfoil.ledger.chart import AccountCode, TransferCode
+from counterfoil.ledger.chart import TransferCode
 from counterfoil.ledger.types import Account, AccountBalance, ChangeEventType, Transfer, TransferFlags
 from counterfoil.payments.types import Payment
-
-HOLDER_CODES = frozenset({AccountCode.CUSTOMER, AccountCode.MERCHANT, AccountCode.AGENT, AccountCode.INSTITUTION})
-"""Kinds of accounts that belong to somebody who may want to hear of them."""
 
 
 class EventType(enum.StrEnum):

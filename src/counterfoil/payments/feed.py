@@ -1,12 +1,12 @@
 """Follows the ledger and tells people, at once or after a while, what happened to their accounts.
 
-    ledger's feed ── pages, read once for all followers ──┬── live subscribers: `subscribe`, bounded, a slow one is cut off
-                                                          ├── durable consumers: `consume`, exactly once into the store
-                                                          └── expiries: kept by account, since a history does not list them
-    ledger's account history + expiries ───────────────────── `replay`: whatever was missed, from any moment on
+    ledger's feed ── pages, read once for all who follow ──┬── live subscribers: `subscribe`, bounded, a slow one is cut off
+                                                           └── durable consumers: `consume`, exactly once into the store
+    ledger's account history ───────────────────────────────── `replay`: whatever was missed, from any moment on
 
-The ledger is asked, not a copy: there is nothing to keep in step, and nothing that a crash could lose. An event has the
-movement's ledger time as its id, so a reader that names the last one it saw goes on without loss and without doubling.
+The ledger is asked, not a copy: there is nothing to keep in step, and nothing that a crash could lose. While nobody listens,
+nothing is read. An event has the movement's ledger time as its id, so a reader that names the last one it saw goes on
+without loss and without doubling.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, select, update
 
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import Malformed, TooMany, Unavailable
 from counterfoil.ledger.service import Ledger
-from counterfoil.ledger.types import Account, AccountFilter, ChangeEvent, ChangeEventType
+from counterfoil.ledger.types import Account, ChangeEvent
 from counterfoil.payments import records
-from counterfoil.payments.events import HOLDER_CODES, AccountEvent, EventType, account_event, change_type
-from counterfoil.payments.feed_tables import feed_positions, hold_expiries
+from counterfoil.payments.events import AccountEvent, account_event
+from counterfoil.payments.feed_tables import feed_positions
+from counterfoil.payments.replay import movements_of
 from counterfoil.payments.subscription import Subscription
 from counterfoil.payments.types import Payment
 from counterfoil.store.database import Store
@@ -39,18 +40,12 @@ REPLAY_SIZE_MAX = 500
 """Events in one answer of `replay`."""
 PACE_S = 0.025
 """Seconds between two looks at a busy ledger: movements are told in batches, and nobody notices."""
-EXPIRIES_PACE_S = 1.0
-"""Seconds between two looks for expiries while nobody waits for them."""
 POSITION_INTERVAL_S = 10
 """Seconds after which a position is kept although nothing was written. What lies between is read again after a crash."""
 RETRY_S = 1.0
 """Seconds before a follower tries again after trouble with the store or the ledger."""
-BEHIND_S_MAX = 5.0
-"""Seconds that `replay` waits for the expiries to be complete."""
 SUBSCRIPTIONS_MAX = 20_000
 SUBSCRIPTIONS_PER_ACCOUNT_MAX = 32
-
-EXPIRIES = "expiries"
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +92,7 @@ class _Page:
 
 
 class Feed:
-    """`run()` must be running for subscribers to hear anything, and for `replay` to be complete."""
+    """`run()` must be running for subscribers to hear anything."""
 
     def __init__(self, *, ledger: Ledger, store: Store, clock: Clock) -> None:
         self.ledger = ledger
@@ -108,15 +103,28 @@ class Feed:
         self._subscribed = 0
         self._page = _Page(0, 0, [])
         self._page_lock = asyncio.Lock()
-        self._expiries = Follower(EXPIRIES)
-        self._expiries_wanted = asyncio.Event()
-        self._waiting_for_expiries: list[tuple[int, asyncio.Future[None]]] = []
 
     async def run(self) -> None:
-        """Tells live subscribers, and keeps expiries. Returns after `stop()`. A bug here ends it with the bug."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._tell_subscribers())
-            group.create_task(self._keep_expiries())
+        """Tells live subscribers. Returns after `stop()`. A bug here ends it with the bug."""
+        position = self.ledger.last_timestamp
+        while head := await self._wait_for_changes(position):
+            if not self._subscriptions:
+                position = head  # nobody listens: nothing to read
+                await self._pause(PACE_S)
+                continue
+            try:
+                changes, until = await self._read(position, head)
+                events = await self._join(_choose(changes, self._subscriptions))
+            except Unavailable as error:
+                log.warning("feed_live_waits", error=str(error))
+                await self._pause(RETRY_S)
+                continue
+            # Whoever subscribed while we read starts at a later time than `until`, or replays up to there: nobody misses anything.
+            for event in events:
+                for subscription in list(self._subscriptions.get(event.account, ())):
+                    subscription.push(event)
+            position = until
+            await self._pause(PACE_S)
 
     def stop(self) -> None:
         """Ends `run`, every `consume` and every subscription. What was not told yet is told after the next start."""
@@ -162,33 +170,12 @@ class Feed:
         """How many listen now."""
         return self._subscribed
 
-    async def _tell_subscribers(self) -> None:
-        position = self.ledger.last_timestamp
-        while head := await self._wait_for_changes(position):
-            if not self._subscriptions:
-                position = head  # nobody listens: nothing to read
-                await self._pause(PACE_S)
-                continue
-            try:
-                changes, until = await self._read(position, head)
-                events = await self._join(_choose(changes, self._subscriptions))
-            except Unavailable as error:
-                log.warning("feed_live_waits", error=str(error))
-                await self._pause(RETRY_S)
-                continue
-            # Whoever subscribed while we read starts at a later time than `until`, or replays up to there: nobody misses anything.
-            for event in events:
-                for subscription in list(self._subscriptions.get(event.account, ())):
-                    subscription.push(event)
-            position = until
-            await self._pause(PACE_S)
-
     # After a while
 
     async def replay(self, account: int, *, after: int, limit: int = REPLAY_SIZE_MAX) -> list[AccountEvent]:
         """The events of `account` after the ledger time `after`, oldest first, at most `limit`. Fewer means: that is all.
 
-        Raises Malformed for a limit or a time out of range; Unavailable when the expiries are not complete yet.
+        Raises Malformed for a limit or a time out of range.
         """
         if not 1 <= limit <= REPLAY_SIZE_MAX:
             raise Malformed("limit", f"must be 1 to {REPLAY_SIZE_MAX}")
@@ -197,58 +184,12 @@ class Feed:
             raise Malformed("after", "must not be negative")
         if after >= now:
             return []
-        await self._wait_for_expiries(now)
-        chosen = AccountFilter(account_id=account, limit=limit, timestamp_min=after + 1, timestamp_max=now)
-        transfers = await self.ledger.get_account_transfers(chosen)
-        balances = {balance.timestamp: balance for balance in await self.ledger.get_account_balances(chosen)}
-        expiries = await self.store.read(lambda connection: _expiries(connection, account, after=after, until=now, limit=limit))
-        payments = await self._payments({transfer.user_data_128 for transfer in transfers} | {row.payment for row in expiries})
-        events = [
-            account_event(
-                account,
-                transfer.timestamp,
-                change_type(transfer),
-                transfer,
-                balances[transfer.timestamp],
-                payments.get(transfer.user_data_128),
-            )
-            for transfer in transfers
+        movements = await movements_of(self.ledger, account, after=after, until=now, limit=limit)
+        payments = await self._payments({movement.transfer.user_data_128 for movement in movements})
+        return [
+            account_event(account, move.timestamp, move.type, move.transfer, move.after, payments.get(move.transfer.user_data_128))
+            for move in movements
         ]
-        # A list that was cut at `limit` ends before whatever of the other list comes after it, and that is cut here.
-        events += [_expiry_event(row, payments.get(row.payment)) for row in expiries]
-        return sorted(events, key=_timestamp)[:limit]
-
-    async def _wait_for_expiries(self, until: int) -> None:
-        if self._expiries.position >= until:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting_for_expiries.append((until, future))
-        self._expiries_wanted.set()
-        try:
-            async with asyncio.timeout(BEHIND_S_MAX):
-                await future
-        except TimeoutError:
-            raise Unavailable("the account's events are still being read; ask again") from None
-        finally:
-            self._waiting_for_expiries = [entry for entry in self._waiting_for_expiries if entry[1] is not future]
-
-    async def _keep_expiries(self) -> None:
-        def choose(changes: Sequence[ChangeEvent]) -> list[tuple[Account, ChangeEvent]]:
-            expired = [change for change in changes if change.type is ChangeEventType.TWO_PHASE_EXPIRED]
-            sides = [(side, change) for change in expired for side in (change.debit_account, change.credit_account)]
-            return [(side, change) for side, change in sides if side.code in HOLDER_CODES]
-
-        def write(connection: Connection, events: list[AccountEvent]) -> None:
-            connection.execute(hold_expiries.insert(), [_expiry_row(event) for event in events])
-
-        await self._start(self._expiries, first=0)
-        while head := await self._wait_for_changes(self._expiries.position):
-            self._expiries_wanted.clear()
-            await self._advance(self._expiries, head, choose, write)
-            for until, future in self._waiting_for_expiries:
-                if until <= self._expiries.position and not future.done():
-                    future.set_result(None)
-            await self._pause(PACE_S if self._expiries.position < head else EXPIRIES_PACE_S, unless=self._expiries_wanted)
 
     # Exactly once into the store
 
@@ -359,13 +300,10 @@ class Feed:
                     each.cancel()
             await asyncio.wait((task, stopping))
 
-    async def _pause(self, seconds: float, *, unless: asyncio.Event | None = None) -> None:
+    async def _pause(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                if unless is None:
-                    await self._stopping.wait()
-                else:
-                    await self._unless_stopping(unless.wait())
+                await self._stopping.wait()
         except TimeoutError:
             return
 
@@ -396,47 +334,6 @@ def _choose(changes: Sequence[ChangeEvent], accounts: Collection[int]) -> list[t
         if transfer.credit_account_id in accounts:
             chosen.append((change.credit_account, change))
     return chosen
-
-
-def _expiries(connection: Connection, account: int, *, after: int, until: int, limit: int) -> Sequence[Row[Any]]:
-    table = hold_expiries.c
-    statement = select(hold_expiries).where(table.account == account, table.timestamp > after, table.timestamp <= until)
-    return connection.execute(statement.order_by(table.timestamp).limit(limit)).all()
-
-
-def _expiry_row(event: AccountEvent) -> dict[str, Any]:
-    return {
-        "account": event.account,
-        "timestamp": event.timestamp,
-        "type": event.type,
-        "payment": event.payment_id,
-        "transfer": event.transfer_id,
-        "counterparty": event.counterparty,
-        "outgoing": event.outgoing,
-        "amount": event.amount,
-        "balance": event.balance,
-        "available": event.available,
-    }
-
-
-def _expiry_event(row: Row[Any], payment: Payment | None) -> AccountEvent:
-    return AccountEvent(
-        account=row.account,
-        timestamp=row.timestamp,
-        type=EventType(row.type),
-        payment_id=row.payment,
-        transfer_id=row.transfer,
-        counterparty=row.counterparty,
-        outgoing=row.outgoing,
-        amount=row.amount,
-        balance=row.balance,
-        available=row.available,
-        payment=payment,
-    )
-
-
-def _timestamp(event: AccountEvent) -> int:
-    return event.timestamp
 
 
 def _change_timestamp(change: ChangeEvent) -> int:
