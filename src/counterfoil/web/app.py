@@ -1,7 +1,7 @@
 """The whole web as one ASGI application: the hot route in front, the other endpoints behind it.
 
     request ─┬─ POST /v1/payments ──> hot
-             ├─ a page ─────────────> Starlette
+             ├─ /, /staff, /static ─> pages
              └─ everything else ────> router ──> authentication ──> endpoint
 
 Start and stop belong to `counterfoil.app`: run uvicorn with `lifespan="off"`.
@@ -9,12 +9,9 @@ Start and stop belong to `counterfoil.app`: run uvicorn with `lifespan="off"`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from starlette.routing import BaseRoute
-from starlette.routing import Router as PageRouter
 
 from counterfoil.web import openapi
 from counterfoil.web.api.account import AccountEndpoints
@@ -24,6 +21,7 @@ from counterfoil.web.api.merchants import MerchantEndpoints
 from counterfoil.web.api.operation import OperationEndpoints
 from counterfoil.web.api.people import PeopleEndpoints
 from counterfoil.web.api.scheme import SchemeEndpoints
+from counterfoil.web.api.sign_in import SignInEndpoints
 from counterfoil.web.api.staff import StaffEndpoints
 from counterfoil.web.authentication import Authenticator
 from counterfoil.web.endpoint import Endpoint, Operation
@@ -32,8 +30,10 @@ from counterfoil.web.hot import PATH as HOT_PATH
 from counterfoil.web.hot import HotPayments
 from counterfoil.web.incoming import Application, Receive, Scope, Send, request_ids
 from counterfoil.web.metrics import Metrics, Reading
+from counterfoil.web.pages import Pages, is_page
 from counterfoil.web.router import Router
 from counterfoil.web.services import Services
+from counterfoil.web.sessions import StaffSessions
 
 COMMON_HEADERS = [
     (b"server", b"counterfoil"),
@@ -50,14 +50,23 @@ class WebApplication:
     Attributes:
         operations: everything that is offered, the hot route included.
         document: the OpenAPI description.
+        sessions: of staff who look at the pages.
     """
 
     def __init__(
-        self, *, hot: HotPayments, router: Application, pages: Application, operations: list[Operation], document: dict[str, Any]
+        self,
+        *,
+        hot: HotPayments,
+        router: Application,
+        pages: Application,
+        operations: list[Operation],
+        document: dict[str, Any],
+        sessions: StaffSessions,
     ) -> None:
         self._hot = hot
         self._router = router
         self._pages = pages
+        self.sessions = sessions
         self.operations = operations
         self.document = document
 
@@ -65,19 +74,20 @@ class WebApplication:
         if scope["type"] == "http":
             if scope["path"] == HOT_PATH and scope["method"] == "POST" and not scope["query_string"]:
                 await self._hot(scope, receive, send)
-            elif scope["path"].startswith("/v1/"):
-                await self._router(scope, receive, send)
-            else:
+            elif is_page(scope["path"]):
                 await self._pages(scope, receive, send)
+            else:
+                await self._router(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
         else:
             await _lifespan(receive, send)
 
 
-def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> WebApplication:
-    """The web over a scheme's running parts. `pages` are what people look at, outside /v1/."""
+def create_app(services: Services) -> WebApplication:
+    """The web over a scheme's running parts."""
     config, clock = services.config, services.clock
+    sessions = StaffSessions(clock)
     guesses = Guesses(clock)
     next_request_id = request_ids(clock.random_bytes(6).hex())
     metrics = Metrics(lambda: _reading(services))
@@ -116,6 +126,7 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> WebApplic
             clock=clock,
             currency_ledger=services.payments.rules.currency.ledger,
         ).endpoints(),
+        *SignInEndpoints(sessions=sessions, clock=clock).endpoints(),
         *operation.endpoints(),
     ]
     operations = [hot.operation(), *map(Operation, endpoints)]
@@ -130,8 +141,8 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> WebApplic
         body_size_max=config.body_size_max,
         common_headers=COMMON_HEADERS,
     )
-    pages_first = PageRouter(routes=pages, redirect_slashes=False, default=router)
-    return WebApplication(hot=hot, router=router, pages=pages_first, operations=operations, document=document)
+    pages = Pages(services, sessions).application()
+    return WebApplication(hot=hot, router=router, pages=pages, operations=operations, document=document, sessions=sessions)
 
 
 def _reading(services: Services) -> Reading:

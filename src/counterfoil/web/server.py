@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 
 import uvicorn
 
 from counterfoil.errors import Unavailable
+from counterfoil.web.app import create_app
 from counterfoil.web.incoming import Application
+from counterfoil.web.services import Services
 
 BACKLOG = 2_048
 """Connections that may wait to be accepted."""
 STOP_TIMEOUT_S = 5
 """Seconds that open answers get at the end; streams of events have none of their own."""
 START_PAUSE_S = 0.005
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+async def serve(services: Services, *, on_ready: Callable[[str], None]) -> None:
+    """Serves a scheme on the address of its settings until SIGTERM or SIGINT. `on_ready` hears the address, "http://..."."""
+    async with listening(create_app(services), host=services.config.host, port=services.config.port) as address:
+        on_ready(address)
+        await told_to_stop()
+
+
+async def told_to_stop() -> None:
+    """Returns at SIGTERM or SIGINT. uvicorn would raise its signal anew, and end the process before the ledger has drained."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        await stopping.wait()
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 @asynccontextmanager
@@ -41,7 +65,7 @@ async def listening(application: Application, *, host: str, port: int) -> AsyncI
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
         )
     )
-    server.capture_signals = nullcontext  # type: ignore[method-assign]
+    server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     try:
         while not server.started:

@@ -1,0 +1,301 @@
+"""The command line's grammar: every command, its arguments, and an example of each. Imports nothing heavy: --help is instant."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EPILOG = """\
+Exit codes: 0 done, 1 refused (the answer is no), 2 wrong use, 3 unavailable (not known: run it again).
+The data folder comes from --data or COUNTERFOIL_DATA, a wallet's key from --key or COUNTERFOIL_KEY.
+"""
+_Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole grammar. The result has `command`, and where there are several, `action` (and `what`)."""
+    top = argparse.ArgumentParser(
+        prog="counterfoil",
+        description="Mobile money that people can check for themselves.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _scheme(commands)
+    _wallet(commands)
+    _staff(commands)
+    return top
+
+
+def _add(commands: _Commands[argparse.ArgumentParser], name: str, help: str, *examples: str) -> argparse.ArgumentParser:
+    """One command with what all have: --json, --progress, examples."""
+    command = commands.add_parser(
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog="Examples:\n" + "\n".join(f"  counterfoil {example}" for example in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object; amounts in minor units")
+    command.add_argument("--progress", action="store_true", default=None, help="show progress also when stderr is no terminal")
+    return command
+
+
+def _group(commands: _Commands[argparse.ArgumentParser], name: str, help: str, dest: str) -> _Commands[argparse.ArgumentParser]:
+    group = commands.add_parser(
+        name, help=help, description=help[0].upper() + help[1:] + ".", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    return group.add_subparsers(dest=dest, required=True, metavar=dest.upper())
+
+
+# The scheme's own commands
+
+
+def _scheme(commands: _Commands[argparse.ArgumentParser]) -> None:
+    serve = _data(_add(commands, "serve", "run the scheme's server", "serve --data /var/lib/counterfoil", "serve --port 0"))
+    _address(serve)
+
+    demo = _data(_add(commands, "demo", "run a small town that trades, the same each time", "demo", "demo --data /tmp/town --port 0"))
+    _address(demo)
+    demo.add_argument("--seed", default=None, help="which town; kept in the data folder (default: halyard)")
+    demo.add_argument("--pace", type=float, default=3.0, metavar="N", help="payments a second while it runs; 0 is none (default: 3)")
+    demo.add_argument("--fill-only", action="store_true", help="fill the town, print how to use it, and end")
+
+    _data(_add(commands, "migrate", "bring the data folder's tables up to this version", "migrate --data /var/lib/counterfoil"))
+    _data(
+        _add(
+            commands,
+            "check",
+            "recompute every balance from the transfers and prove that no money was made or lost",
+            "check",
+            "check --data /var/lib/counterfoil --json",
+        )
+    )
+
+    keys = _group(commands, "keys", "the operator's signing key", "action")
+    _data(_add(keys, "show", "show the operator's public key, as wallets pin it", "keys show", "keys show --json"))
+    _data(_add(keys, "create", "make the operator's key, if there is none yet", "keys create --data /var/lib/counterfoil"))
+
+    imports = _group(commands, "import", "take over what another system has", "action")
+    book = _data(
+        _add(
+            imports,
+            "book",
+            "import an institution's book: replay every transaction, compare every stated balance",
+            "import book book.csv --mapping plain",
+            "import book trans.asc --mapping pkdd99 --tolerance 0.10 --json",
+        )
+    )
+    book.add_argument("file", type=Path, metavar="FILE", help="the book")
+    book.add_argument(
+        "--mapping", default="plain", metavar="NAME", help="a layout that comes with the product, or a TOML file (default: plain)"
+    )
+    book.add_argument(
+        "--tolerance", default="0", metavar="AMOUNT", help="by how much a stated balance may be off, such as 0.10 (default: 0)"
+    )
+    book.add_argument("--name", default=None, help="the book's name, when it is not the mapping's")
+
+
+def _data(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    command.add_argument("--data", default=None, metavar="DIR", help="the data folder (default: COUNTERFOIL_DATA, else ./data)")
+    return command
+
+
+def _address(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--host", default=None, help="address to listen on (default: 127.0.0.1)")
+    command.add_argument("--port", default=None, type=int, help="TCP port; 0 takes a free one (default: 8480)")
+
+
+# The wallet
+
+
+def _wallet(commands: _Commands[argparse.ArgumentParser]) -> None:
+    wallet = _group(commands, "wallet", "pay, be paid and keep proof, with a key of your own", "action")
+
+    def add(name: str, help: str, *examples: str) -> argparse.ArgumentParser:
+        command = _add(wallet, name, help, *(f"wallet {name} {example}".rstrip() for example in examples))
+        command.add_argument("--key", type=Path, default=None, metavar="FILE", help="the wallet's key file (default: COUNTERFOIL_KEY)")
+        command.add_argument("--server", default=None, metavar="URL", help="(default: COUNTERFOIL_SERVER, else as the key file says)")
+        command.add_argument("--data", default=None, metavar="DIR", help=argparse.SUPPRESS)
+        return command
+
+    create = add(
+        "create",
+        "open an account for a phone number and make its key",
+        "--number +16715550199 --name 'Rose Hale' --key rose.key --server http://127.0.0.1:8480",
+    )
+    create.add_argument("--number", required=True, help="your phone number; without country code as the server reads it")
+    create.add_argument("--name", required=True, help="your name, as payers see it")
+    create.add_argument("--handle", default=None, help="a name to be paid under, such as @rose")
+    create.add_argument("--code", default=None, help="the code that was sent to the number; asked for when left out")
+    create.add_argument("--pin", default=None, help="4 to 8 digits; asked for when left out, which nobody else on this machine can see")
+    create.add_argument("--language", default="en", help="of messages to you (default: en)")
+
+    quote = add("quote", "what a payment would cost, before you agree to it", "@neema_fruit 2.50", "+16715550107 20")
+    _payee(quote)
+    pay = add("pay", "pay somebody", "@neema_fruit 2.50 --memo mangoes", "--request 0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1", "--resume")
+    _payee(pay, required=False)
+    _order(pay)
+    pay.add_argument("--request", default=None, metavar="ID", help="the request to pay that this answers")
+    pay.add_argument("--resume", action="store_true", help="send again what has no answer yet, with the same ids")
+
+    hold = add("hold", "set money aside for a merchant until it is taken or the time is over", "@lighthouse_fuel 60 --minutes 30")
+    _payee(hold)
+    _order(hold)
+    hold.add_argument("--minutes", type=int, default=60, help="how long (default: 60)")
+    for name, help_text in (
+        ("capture", "take money that was set aside for you, in full or in part"),
+        ("refund", "give a payment back, in full or in part"),
+    ):
+        command = add(name, help_text, "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1", "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1 --amount 41.50")
+        _id(command, "the hold" if name == "capture" else "the payment")
+        command.add_argument("--amount", default=None, help="less than all of it, in major units")
+        _order(command)
+    release = add("release", "give back money that was set aside for you", "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1")
+    _id(release, "the hold")
+    _order(release)
+
+    request = add("request", "ask somebody to pay you", "12.50 --from +16715550107 --memo 'table 4'", "--memo 'for the boat'")
+    request.add_argument("amount", nargs="?", default=None, help="in major units; left out, the payer decides")
+    request.add_argument(
+        "--from", dest="payer", default=None, metavar="WHO", help="number, @handle or merchant code; left out, anyone may pay"
+    )
+    request.add_argument("--memo", default="", help="what for, at most 256 bytes")
+    request.add_argument("--days", type=int, default=7, help="how long it is open (default: 7)")
+    _page(add("requests", "requests that you made or were sent", "", "--limit 5"))
+    for name, help_text in (("accept", "pay a request"), ("decline", "say no to a request"), ("cancel", "take back a request of yours")):
+        command = add(name, help_text, "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1")
+        _id(command, "the request")
+        if name == "accept":
+            command.add_argument("--amount", default=None, help="when the request leaves it to you")
+            _order(command)
+
+    add("balance", "what is in the account, and what of it is set aside", "", "--json")
+    _page(add("history", "entries of the account, newest first", "", "--limit 5 --json"))
+    receipt = add("receipt", "what became of a payment; checks the operator's signature again", "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1")
+    _id(receipt, "the payment")
+
+    devices = add(
+        "devices",
+        "devices that may sign for you; add one, take one away",
+        "",
+        "--add second.key",
+        "--revoke 0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1",
+    )
+    devices.add_argument("--add", type=Path, default=None, metavar="FILE", help="make a second key for this account, in this new file")
+    devices.add_argument("--revoke", default=None, metavar="ID", help="take this device away for good")
+
+    batch = add(
+        "batch",
+        "pay many at once from a CSV file (to,amount,memo), or see how far a batch is",
+        "wages.csv --memo 'wages, May'",
+        "--status 0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1",
+    )
+    batch.add_argument("file", nargs="?", type=Path, default=None, metavar="FILE")
+    batch.add_argument("--memo", default="", help="what for")
+    batch.add_argument("--max-fee", default="1", metavar="AMOUNT", help="highest fee of each line, in major units (default: 1)")
+    batch.add_argument("--status", default=None, metavar="ID", help="results of each line of this batch")
+
+    standing = add(
+        "standing",
+        "pay the same each day, week or month; without arguments, list what you have",
+        "@halyard_school 25 --every month --count 10",
+        "--cancel 0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1",
+        "",
+    )
+    _payee(standing, required=False)
+    standing.add_argument("--every", choices=("day", "week", "month"), default="month")
+    standing.add_argument("--count", type=int, default=0, help="how often; 0 is until you cancel (default: 0)")
+    standing.add_argument("--memo", default="", help="what for")
+    standing.add_argument("--max-fee", default="1", metavar="AMOUNT", help="highest fee of each payment, in major units (default: 1)")
+    standing.add_argument("--cancel", default=None, metavar="ID", help="end this standing order")
+
+    cash_in = add("cash-in", "ask an agent to take your cash and pay the same into your account", "50 --agent @kiosk_ferry")
+    cash_in.add_argument("amount", help="in major units")
+    cash_in.add_argument("--agent", required=True, metavar="WHO")
+    cash_out = add("cash-out", "set money aside for an agent, who takes it when handing you the cash", "50 --agent @kiosk_ferry")
+    cash_out.add_argument("amount", help="in major units")
+    cash_out.add_argument("--agent", required=True, metavar="WHO")
+    _order(cash_out)
+
+
+def _payee(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+    command.add_argument("payee", nargs=None if required else "?", default=None, help="number, @handle or merchant code")
+    command.add_argument("amount", nargs=None if required else "?", default=None, help="in major units, such as 12.50")
+
+
+def _order(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--memo", default="", help="what for, at most 256 bytes; both sides see it")
+    command.add_argument("--max-fee", default=None, metavar="AMOUNT", help="highest fee to agree to (default: the fee that is quoted now)")
+
+
+def _id(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("id", metavar="ID", help=f"id of {what}")
+
+
+def _page(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--limit", type=int, default=20, help="how many, 1 to 100 (default: 20)")
+    command.add_argument("--cursor", default=None, help="where the page before ended")
+
+
+# Staff
+
+
+def _staff(commands: _Commands[argparse.ArgumentParser]) -> None:
+    staff = _group(commands, "staff", "what members of staff do, each with a key of their own", "action")
+
+    def add(name: str, help: str, *examples: str) -> argparse.ArgumentParser:
+        command = _add(staff, name, help, *(f"staff {name} {example}".rstrip() for example in examples))
+        command.add_argument("--key", type=Path, default=None, metavar="FILE", help="your key file (default: COUNTERFOIL_KEY)")
+        command.add_argument("--server", default=None, metavar="URL", help="(default: COUNTERFOIL_SERVER, else as the key file says)")
+        command.add_argument("--data", default=None, metavar="DIR", help=argparse.SUPPRESS)
+        return command
+
+    add("login", "get a link to the staff pages that works once", "--key demo-data/wallets/osborne.key")
+    _who(add("party", "show who somebody is", "@neema_fruit"))
+    opening = add(
+        "open", "open an account at the counter", "merchant 'Quay Books' --handle quay_books", "customer 'Rose Hale' --number +16715550199"
+    )
+    opening.add_argument("kind", choices=("customer", "merchant", "agent", "institution"))
+    opening.add_argument("name", help="as payers see it")
+    for option in ("--number", "--handle", "--tier"):
+        opening.add_argument(option, default=None)
+    opening.add_argument("--language", default="en")
+    tier = add("tier", "move somebody to another tier", "@clara_barlow identity_verified --reason 'passport seen'")
+    _who(tier)
+    tier.add_argument("tier")
+    _reason(tier)
+    freeze = add("freeze", "stop all that leaves an account", "@clara_barlow --reason 'phone stolen, caller known' --hours 48")
+    _who(freeze)
+    _reason(freeze)
+    freeze.add_argument("--hours", type=int, default=0, help="how long; 0 is until it is lifted (default: 0)")
+    freeze.add_argument("--incoming", action="store_true", help="nothing comes in, either")
+    unfreeze = add("unfreeze", "lift a freeze", "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1 --reason 'phone found'")
+    _id(unfreeze, "the freeze")
+    _reason(unfreeze)
+    propose = add(
+        "propose",
+        "propose what two persons must want",
+        "issue @harbour_bank 50000 --reason 'deposit, bank statement of 3 May'",
+        "reversal 0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1 --reason 'court order 12/26'",
+    )
+    propose.add_argument("kind", choices=("issue", "withdrawal", "reversal"))
+    propose.add_argument("subject", help="the institution or agent; for a reversal, the payment's id")
+    propose.add_argument("amount", nargs="?", default=None, help="in major units; not for a reversal")
+    _reason(propose)
+    proposals = add("proposals", "list the newest proposals", "", "--state proposed")
+    states = ("proposed", "approved", "executed", "failed", "rejected", "expired")
+    proposals.add_argument("--state", choices=states, default=None)
+    for name, help_text in (
+        ("approve", "approve somebody else's proposal, and do it"),
+        ("reject", "reject a proposal, or take back your own"),
+    ):
+        _id(add(name, help_text, "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1"), "the proposal")
+
+
+def _who(command: argparse.ArgumentParser) -> None:
+    command.add_argument("who", help="number, @handle, merchant code or party id")
+
+
+def _reason(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--reason", required=True, help="kept for good")

@@ -1,0 +1,165 @@
+"""A wallet's two files: the key, and beside it the outbox of what was signed and has no answer yet.
+
+    FILE           JSON, mode 0600: the Ed25519 seed, whose it is, which server, and the operator's key that it trusts
+    FILE.outbox    JSON, mode 0600: signed requests as they were or will be sent, and the newest entry seen
+
+An order is in the outbox, on the disk, before it is sent, and leaves it when its outcome is known. Whatever dies in
+between, it is sent again with the same id, and happens once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nacl.signing import SigningKey
+
+from counterfoil.commands.output import WrongUse
+from counterfoil.errors import Unavailable
+from counterfoil.web.values import base64_text, parse_base64
+
+OUTBOX_MAX = 1_000
+"""Requests that may wait in an outbox."""
+
+
+class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a wallet knows. Ids are UUID texts, keys base64url.
+
+    Attributes:
+        seed: the Ed25519 private key, 32 bytes.
+        operator_key: the operator's public key, pinned when the wallet was made: receipts are checked against it.
+        account: "" for members of staff, who hold no account.
+    """
+
+    server: str
+    origin: str
+    currency: str
+    digits: int
+    operator_key: str
+    party: str
+    account: str
+    device: str
+    seed: str
+    name: str
+    number: str = ""
+
+    @property
+    def signing_key(self) -> SigningKey:
+        return SigningKey(parse_base64(self.seed, "seed"))
+
+    @property
+    def pinned_key(self) -> bytes:
+        return parse_base64(self.operator_key, "operator_key")
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that has no answer yet: exactly as it is sent. `body` is JSON."""
+
+    id: str
+    what: str
+    method: str
+    path: str
+    body: str
+
+
+class Outbox(msgspec.Struct, kw_only=True):
+    """`payer_last` is the ledger time (ns) of the newest entry of the account that this wallet has seen."""
+
+    payer_last: int = 0
+    waiting: list[Waiting] = []
+
+
+def new_seed(random: bytes) -> str:
+    """A private key from 32 random bytes, as it stands in a key file."""
+    assert len(random) == 32, len(random)
+    return base64_text(random)
+
+
+def load(path: Path) -> KeyFile:
+    """The key file at `path`. WrongUse when there is none, when others can read it, or when it is no key file."""
+    try:
+        mode, data = path.stat().st_mode, path.read_bytes()
+    except OSError as error:
+        raise WrongUse(f"no key file {path} ({error.strerror}): make one with `counterfoil wallet create`, or name it with --key") from None
+    if mode & 0o077:
+        raise WrongUse(f"others can read the key file {path}: chmod 600 {path}")
+    try:
+        return msgspec.json.decode(data, type=KeyFile)
+    except msgspec.MsgspecError as error:
+        raise WrongUse(f"{path} is not a key file: {error}") from None
+
+
+def save(path: Path, key: KeyFile) -> None:
+    """Writes a new key file, whole or not at all. WrongUse when something is already there: a key is never written over."""
+    if path.exists():
+        raise WrongUse(f"{path} is already there: a key is never written over")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n")
+
+
+@contextmanager
+def outbox(path: Path) -> Iterator[Outbox]:
+    """The outbox of the key file at `path`, for this process alone; what is changed in it is kept when the block ends."""
+    place = path.with_name(f"{path.name}.outbox")
+    lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        box = _read_outbox(place)
+        before = msgspec.json.encode(box)
+        yield box
+        if len(box.waiting) > OUTBOX_MAX:
+            raise Unavailable(f"more than {OUTBOX_MAX} payments wait in {place}: send them first with `counterfoil wallet pay --resume`")
+        if (after := msgspec.json.encode(box)) != before:
+            _write(place, after + b"\n")
+    finally:
+        os.close(lock)
+
+
+def _read_outbox(place: Path) -> Outbox:
+    try:
+        return msgspec.json.decode(place.read_bytes(), type=Outbox)
+    except FileNotFoundError:
+        return Outbox()
+    except msgspec.MsgspecError as error:
+        raise WrongUse(f"{place} cannot be read ({error}): it holds payments without an answer, so do not delete it unseen") from None
+
+
+def keep(path: Path, request: Waiting) -> None:
+    """Puts a request into the outbox, on the disk on return."""
+    with outbox(path) as box:
+        box.waiting.append(request)
+
+
+def settle(path: Path, id: str, *, payer_last: int = 0) -> None:
+    """Takes a request whose outcome is known out of the outbox, and remembers the newest entry seen (ns)."""
+    with outbox(path) as box:
+        box.waiting = [request for request in box.waiting if request.id != id]
+        box.payer_last = max(box.payer_last, payer_last)
+
+
+def _write(path: Path, data: bytes) -> None:
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)  # the name, too, must outlive a power cut
+    finally:
+        os.close(folder)
+
+
+def public(key: KeyFile) -> dict[str, Any]:
+    """What of a key file may be shown: everything but the private key."""
+    return {name: value for name, value in msgspec.structs.asdict(key).items() if name != "seed"} | {
+        "public_key": base64_text(bytes(key.signing_key.verify_key))
+    }

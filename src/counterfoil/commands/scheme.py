@@ -1,0 +1,182 @@
+"""Commands of whoever runs the scheme: serve, migrate, check, keys, import."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from counterfoil import app
+from counterfoil.clock import SystemClock
+from counterfoil.commands.output import DONE, REFUSED, Answer, Failure, Output, WrongUse, pairs, plain, table
+from counterfoil.config import Config, load
+from counterfoil.errors import CounterfoilError, Malformed
+from counterfoil.institutions.book.mapping import load_mapping
+from counterfoil.institutions.book.service import import_book
+from counterfoil.institutions.book.types import BookReport
+from counterfoil.ledger import check as ledger_check
+from counterfoil.ledger.chart import Chart
+from counterfoil.ledger.service import Ledger
+from counterfoil.money import Currency, format_amount, parse_amount
+from counterfoil.store.migrations import migrate as migrate_store
+from counterfoil.web.values import base64_text
+
+T = TypeVar("T")
+FINDINGS_SHOWN_MAX = 20
+
+
+def config_of(arguments: argparse.Namespace, **overrides: object) -> Config:
+    """The settings; WrongUse, naming the setting, when one is not right."""
+    names = {name: getattr(arguments, name, None) for name in ("data", "host", "port")}
+    try:
+        return load(os.environ, **(names | overrides))
+    except Malformed as error:
+        raise WrongUse(error.detail) from None
+
+
+def serve(arguments: argparse.Namespace, output: Output) -> Answer:
+    """Runs the server until it is told to stop (SIGTERM, Ctrl-C)."""
+    config = config_of(arguments)
+    name = plain(config.scheme_name)
+    unwrapped(lambda: app.serve(config, on_ready=lambda address: output.line(f"{name} listens on {address}")))
+    return Answer({"stopped": True}, ["Stopped."])
+
+
+def migrate(arguments: argparse.Namespace, output: Output) -> Answer:
+    """Brings the tables up to date. Safe to repeat."""
+    config = config_of(arguments)
+    with app.only_process(config.folder):
+        migrate_store(app.store_url(config))
+    return Answer({"data": str(config.folder), "migrated": True}, [f"{config.folder} is up to date."])
+
+
+def check(arguments: argparse.Namespace, output: Output) -> Answer:
+    """Audits the ledger in the data folder. Exit code 1 when something does not add up."""
+    config = config_of(arguments)
+    if not (config.folder / "ledger.sqlite").is_file():
+        raise WrongUse(f"there is no ledger in {config.folder}: name the data folder with --data or COUNTERFOIL_DATA")
+    with app.only_process(config.folder):
+        engine = app.open_engine(config)
+        try:
+            report = ledger_check.check(engine, on_page=lambda read: output.progress("read", read, 0))
+        finally:
+            engine.close()
+    return _checked(report, config.currency)
+
+
+def _checked(report: ledger_check.Report, currency: Currency) -> Answer:
+    data = msgspec.to_builtins(report) | {"passed": report.passed}
+    rows = [
+        (
+            totals.ledger,
+            totals.accounts,
+            _money(totals.debits_posted, totals.ledger, currency),
+            _money(totals.credits_posted, totals.ledger, currency),
+            _money(totals.debits_pending, totals.ledger, currency),
+        )
+        for totals in report.ledgers
+    ]
+    headers = ("Ledger", "Accounts", "Debits", "Credits", "Set aside")
+    lines = [
+        *pairs([("Accounts", report.accounts), ("Transfers", report.transfers), ("Expired holds", report.expiries)]),
+        "",
+        *table(headers, rows, right=headers),
+        "",
+        "The books add up: every balance follows from the transfers, and no money was made or lost."
+        if report.passed
+        else f"The books do NOT add up: {report.findings_count} findings.",
+        *(f"  {plain(finding.text)} (transfer {finding.transfer_id})" for finding in report.findings[:FINDINGS_SHOWN_MAX]),
+    ]
+    return Answer(data, lines, DONE if report.passed else REFUSED)
+
+
+def _money(amount: int, ledger: int, currency: Currency) -> str:
+    """In major units where the ledger is the scheme's own; minor units of other currencies stay as they are."""
+    return format_amount(amount, currency) if ledger == currency.ledger else str(amount)
+
+
+def keys_show(arguments: argparse.Namespace, output: Output) -> Answer:
+    """The operator's public key. WrongUse when there is none yet."""
+    config = config_of(arguments)
+    if not (config.folder / "keys" / "operator.ed25519").is_file():
+        raise WrongUse(f"there is no operator's key in {config.folder}: make one with `counterfoil keys create`")
+    return keys_create(arguments, output)
+
+
+def keys_create(arguments: argparse.Namespace, output: Output) -> Answer:
+    """The operator's public key, made if there is none. Safe to repeat."""
+    config = config_of(arguments)
+    key = bytes(app.operator_key(config.folder, SystemClock()).verify_key)
+    rows = [
+        ("Operator's key", base64_text(key)),
+        ("In base64", base64.b64encode(key).decode()),
+        ("In hex", key.hex()),
+        ("Scheme", config.origin),
+    ]
+    return Answer({"operator_key": base64_text(key), "hex": key.hex(), "origin": config.origin}, pairs(rows))
+
+
+def import_book_file(arguments: argparse.Namespace, output: Output) -> Answer:
+    """Imports an institution's book. Exit code 1 when an account was left out. Safe to stop and to repeat."""
+    config = config_of(arguments)
+    if not arguments.file.is_file():
+        raise WrongUse(f"there is no file {arguments.file}")
+    try:
+        mapping = load_mapping(arguments.mapping)
+        tolerance = parse_amount(arguments.tolerance, config.currency, "--tolerance")
+    except Malformed as error:
+        raise WrongUse(error.detail) from None
+
+    async def run() -> BookReport:
+        with app.only_process(config.folder):
+            ledger = Ledger(app.open_engine(config), Chart(), SystemClock(), queue_size_max=config.queue_size_max)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(ledger.run())
+                try:
+                    return await import_book(
+                        ledger,
+                        arguments.file,
+                        mapping,
+                        tolerance=tolerance,
+                        currency=config.currency,
+                        name=arguments.name,
+                        progress=output.progress,
+                    )
+                finally:
+                    await ledger.stop()
+
+    return _imported(unwrapped(lambda: asyncio.run(run())), config.currency)
+
+
+def _imported(report: BookReport, currency: Currency) -> Answer:
+    lines = pairs(
+        [
+            ("Accounts", report.accounts),
+            ("Transactions", report.transactions),
+            ("Exact", report.exact),
+            ("With rounding", f"{report.rounded} ({report.rounding_entries} entries, net {format_amount(report.rounding_net, currency)})"),
+            ("Left out", len(report.failed)),
+            ("Closing total", format_amount(report.closing_total, currency)),
+        ]
+    )
+    for failed in report.failed:
+        lines.append(f"  account {plain(failed.account)}, line {failed.line}, {failed.date}: {plain(failed.detail)}")
+    return Answer(report.to_json(), lines, report.exit_code)
+
+
+def unwrapped(run: Callable[[], T]) -> T:
+    """Runs it; a single error that came out of a task group is raised as itself, so that it is told as what it is."""
+    try:
+        return run()
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, CounterfoilError | Failure):
+            raise error from None
+        raise

@@ -1,0 +1,94 @@
+"""The pages' words in the languages of people: catalogues in gettext's .po form beside this file, numbers and dates by CLDR.
+
+English stands in the templates themselves; a language is one .po file more. A test keeps every catalogue complete.
+"""
+
+from __future__ import annotations
+
+import gettext
+import io
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from babel import Locale
+from babel.dates import format_datetime
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+from counterfoil.clock import NANOSECONDS
+from counterfoil.money import Currency
+
+SOURCE = "en"
+HEADER_SIZE_MAX = 500
+"""Characters of an Accept-Language header that are read."""
+_RANGE = re.compile(r"([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9]{1,8})*(?:\s*;\s*q=([01](?:\.[0-9]{1,3})?))?", re.ASCII)
+
+
+class Language:
+    """One language: its words, and how it writes amounts and moments."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.locale = Locale.parse(code)
+        self.translations = _translations(code)
+
+    @property
+    def own_name(self) -> str:
+        """What speakers call it: "한국어"."""
+        return (self.locale.get_display_name(self.locale) or self.code).capitalize()
+
+    def text(self, message: str, /, **values: object) -> str:
+        """The message in this language, `%(name)s` filled in."""
+        translated = self.translations.gettext(message)
+        return translated % values if values else translated
+
+    def whole(self, number: int) -> str:
+        """A count, grouped as this language does."""
+        return format_decimal(number, locale=self.locale)
+
+    def money(self, amount: int, currency: Currency) -> str:
+        """Minor units as major units without the currency's name: "1,250.00"."""
+        pattern = "#,##0" + ("." + "0" * currency.digits if currency.digits else "")
+        return format_decimal(Decimal(amount).scaleb(-currency.digits), format=pattern, locale=self.locale)
+
+    def signed_money(self, amount: int, currency: Currency) -> str:
+        """As `money`, with + or a true minus sign in front."""
+        return {1: "+", 0: "", -1: "\u2212"}[(amount > 0) - (amount < 0)] + self.money(abs(amount), currency)
+
+    def moment(self, nanoseconds: int) -> str:
+        """Day and time in UTC, to the second."""
+        return format_datetime(datetime.fromtimestamp(nanoseconds // NANOSECONDS, UTC), "medium", locale=self.locale)
+
+
+def _translations(code: str) -> gettext.NullTranslations:
+    path = Path(__file__).with_name(f"{code}.po")
+    if code == SOURCE:
+        return gettext.NullTranslations()
+    compiled = io.BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=code))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+def languages(codes: Sequence[str]) -> dict[str, Language]:
+    """The languages that are offered and that we have words for, in the order given; English when there is none."""
+    known = [code for code in codes if code == SOURCE or Path(__file__).with_name(f"{code}.po").is_file()]
+    return {code: Language(code) for code in known or [SOURCE]}
+
+
+def negotiate(accept_language: str, offered: Mapping[str, Language]) -> Language:
+    """The language that a browser likes best among those offered; the first one when it likes none. Source: RFC 9110 §12.5.4."""
+    liked: list[tuple[float, int, str]] = []
+    for place, part in enumerate(accept_language[:HEADER_SIZE_MAX].split(",")):
+        match = _RANGE.fullmatch(part.strip())
+        if match is not None and (quality := float(match[2] or 1)) > 0:
+            liked.append((-quality, place, match[1].lower()))
+    for _, _, code in sorted(liked):
+        if code in offered:
+            return offered[code]
+    return next(iter(offered.values()))

@@ -1,0 +1,302 @@
+"""Pages for people, made on the server: the front page for everybody, and what staff see. They show, and change nothing.
+
+    /                       what this scheme is
+    /staff                  the books at a glance; /staff/accounts, /staff/transfers, /staff/proposals, /staff/messages
+    /staff/sign-in?token=   a link that works once (see `sessions`)
+    /static/...             style and mark
+
+Language: `?lang=`, else what the browser prefers. No script, nothing from elsewhere, and a policy that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import jinja2
+import msgspec
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from counterfoil.errors import CounterfoilError, Forbidden, InternalError, NotFound, Refused, TooLarge
+from counterfoil.parties.types import Permission
+from counterfoil.web.i18n import Language, languages, negotiate
+from counterfoil.web.services import Services
+from counterfoil.web.sessions import SESSION_LIFETIME_S, StaffSessions
+from counterfoil.web.staff_views import StaffViews
+from counterfoil.web.values import base64_text, moment_text
+
+log = structlog.get_logger(__name__)
+
+HERE = Path(__file__).parent
+COOKIE = "counterfoil_staff"
+FORM_SIZE_MAX = 1_024
+"""Bytes of a posted form."""
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+_OURS = ("/staff/", "/static/")
+
+View = Callable[[StaffViews, Request], Awaitable[tuple[str, dict[str, Any]]]]
+
+
+def is_page(path: str) -> bool:
+    """Whether an address belongs to the pages; everything else is the API's."""
+    return path in ("/", "/staff") or path.startswith(_OURS)
+
+
+class SchemeView(msgspec.Struct, frozen=True):
+    """What every page says of the scheme."""
+
+    name: str
+    currency: str
+    origin: str
+    sandbox: bool
+
+
+class Pages:
+    """The pages of one server. `sessions` decides who of the staff may look."""
+
+    def __init__(self, services: Services, sessions: StaffSessions) -> None:
+        self.services = services
+        self.sessions = sessions
+        self.languages = languages(services.config.languages)
+        config = services.config
+        self.scheme = SchemeView(config.scheme_name, config.currency.code, config.origin, config.sandbox)
+        self._environments = {code: self._environment(language) for code, language in self.languages.items()}
+
+    def application(self) -> Starlette:
+        """All pages as an application; an address or method that none of them has, or a bug, is told as a page, too."""
+        handlers: dict[Any, Any] = {404: self._missing, 405: self._missing, Exception: self._broken}
+        return Starlette(routes=self._routes(), exception_handlers=handlers)
+
+    def _routes(self) -> list[BaseRoute]:
+        return [
+            Route("/", self.front),
+            Route("/staff", self._staff(_overview)),
+            Route("/staff/accounts", self._staff(_accounts)),
+            Route("/staff/accounts/{id}", self._staff(_account)),
+            Route("/staff/transfers", self._staff(_transfers)),
+            Route("/staff/transfers/{id}", self._staff(_transfer)),
+            Route("/staff/proposals", self._staff(_proposals)),
+            Route("/staff/messages", self._staff(_messages)),
+            Route("/staff/sign-in", self.sign_in),
+            Route("/staff/sign-in", self.signed_in, methods=["POST"]),
+            Route("/staff/sign-out", self.sign_out, methods=["POST"]),
+            Mount("/static", _Static(directory=HERE / "static")),
+        ]
+
+    # For everybody
+
+    async def front(self, request: Request) -> Response:
+        key = base64_text(self.services.payments.acknowledger.public_key)
+        return self.render(request, "front.html", operator_key=key, home="/")
+
+    async def sign_in(self, request: Request) -> Response:
+        """Shows a button: opening a link must not use it up, since browsers and messengers open links ahead of people."""
+        return self.render(request, "sign_in.html", token=request.query_params.get("token", "")[:FORM_SIZE_MAX], home="/")
+
+    async def signed_in(self, request: Request) -> Response:
+        try:
+            _check_same_site(request)
+            form = await _form(request)
+        except Refused as refusal:
+            return self.problem(request, refusal)
+        session = self.sessions.redeem(form.get("token", ""))
+        if session is None:
+            language = self._language(request)
+            problem = language.text("This link has been used, or is too old.")
+            return self.render(request, "sign_in.html", status=403, token="", problem=problem, home="/")
+        answer = RedirectResponse("/staff", status_code=303, headers=HEADERS)
+        secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, session, max_age=SESSION_LIFETIME_S, path="/staff", secure=secure, httponly=True, samesite="strict")
+        return answer
+
+    async def sign_out(self, request: Request) -> Response:
+        try:
+            _check_same_site(request)
+        except Refused as refusal:
+            return self.problem(request, refusal)
+        self.sessions.end(request.cookies.get(COOKIE, ""))
+        answer = RedirectResponse("/", status_code=303, headers=HEADERS)
+        answer.delete_cookie(COOKIE, path="/staff", httponly=True, samesite="strict")
+        return answer
+
+    # For staff
+
+    def _staff(self, view: View) -> Callable[[Request], Awaitable[Response]]:
+        async def page(request: Request) -> Response:
+            party = self.sessions.party(request.cookies.get(COOKIE, ""))
+            if party is None:
+                return self.render(request, "sign_in.html", status=403, token="", home="/")
+            language = self._language(request)
+            try:
+                await self.services.parties.staff.require(party, Permission.READ)
+                template, context = await view(StaffViews(self.services, language), request)
+            except CounterfoilError as error:
+                return self.problem(request, error)
+            links = [(path, language.text(label)) for path, label in _STAFF_LINKS]
+            live = request.query_params.get("live") == "1"
+            return self.render(request, template, staff_links=links, home="/staff", here=request.url.path, live=live, **context)
+
+        return page
+
+    # Rendering
+
+    def problem(self, request: Request, error: CounterfoilError) -> Response:
+        """An error as a page."""
+        title = self._language(request).text(error.sentence())
+        detail = "" if error.detail == error.sentence() else error.detail
+        return self.render(request, "problem.html", status=error.status, title=title, detail=detail, home="/")
+
+    async def _missing(self, request: Request, error: Exception) -> Response:
+        return self.problem(request, NotFound())
+
+    async def _broken(self, request: Request, error: Exception) -> Response:
+        log.error("page_failed", path=request.url.path, exc_info=error)
+        return self.problem(request, InternalError())
+
+    def render(self, request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
+        language = self._language(request)
+        others = [(code, other.own_name, _in_language(request, code)) for code, other in self.languages.items()]
+        html = (
+            self._environments[language.code]
+            .get_template(template)
+            .render(scheme=self.scheme, language=language.code, languages=others, **context)
+        )
+        chosen = request.query_params.get("lang")
+        answer = HTMLResponse(
+            html, status_code=status, headers=HEADERS | {"Content-Language": language.code, "Vary": "Accept-Language, Cookie"}
+        )
+        if chosen == language.code:  # stays for the pages that follow
+            answer.set_cookie("counterfoil_language", chosen, max_age=365 * 86_400, path="/", httponly=True, samesite="lax")
+        return answer
+
+    def _language(self, request: Request) -> Language:
+        for code in (request.query_params.get("lang"), request.cookies.get("counterfoil_language")):
+            if code in self.languages:
+                return self.languages[code]
+        return negotiate(request.headers.get("accept-language", ""), self.languages)
+
+    def _environment(self, language: Language) -> jinja2.Environment:
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            extensions=["jinja2.ext.i18n"],
+        )
+        environment.globals.update(_=language.text, live=False)
+        currency = self.services.config.currency
+        environment.filters.update(
+            money=lambda amount: language.money(amount, currency),
+            signed_money=lambda amount: language.signed_money(amount, currency),
+            whole=language.whole,
+            moment=language.moment,
+            iso=moment_text,
+        )
+        return environment
+
+
+class _Static(StaticFiles):
+    """Files that come with the product, under the pages' own policy."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        answer.headers.update({name: HEADERS[name] for name in ("Content-Security-Policy", "X-Content-Type-Options")})
+        return answer
+
+
+def N_(text: str) -> str:  # noqa: N802 - gettext's own mark for texts that are translated later
+    return text
+
+
+_STAFF_LINKS = (
+    ("/staff", N_("Overview")),
+    ("/staff/accounts", N_("Accounts")),
+    ("/staff/transfers", N_("Transfers")),
+    ("/staff/proposals", N_("Proposals")),
+    ("/staff/messages", N_("Messages")),
+)
+
+
+_ERRORS = (  # sentences of `errors` that these pages can show
+    N_("The request is not in the form we expect."),
+    N_("You are not allowed to do this."),
+    N_("There is no such thing, or it is not yours to see."),
+    N_("The request is larger than we accept."),
+    N_("Too many requests. Wait a little."),
+    N_("Something broke on our side, and we do not know whether this was done. Ask again with the same id."),
+    N_("We do not know yet whether this was done. Ask again with the same id: it cannot happen twice."),
+)
+
+
+async def _overview(views: StaffViews, request: Request) -> tuple[str, dict[str, Any]]:
+    return "overview.html", await views.overview()
+
+
+async def _accounts(views: StaffViews, request: Request) -> tuple[str, dict[str, Any]]:
+    return "accounts.html", await views.accounts(request.query_params.get("kind", ""), _number(request, "after"))
+
+
+async def _account(views: StaffViews, request: Request) -> tuple[str, dict[str, Any]]:
+    return "account.html", await views.account(request.path_params["id"], _number(request, "before"))
+
+
+async def _transfers(views: StaffViews, request: Request) -> tuple[str, dict[str, Any]]:
+    return "transfers.html", await views.transfers(_number(request, "before"))
+
+
+async def _transfer(views: StaffViews, request: Request) -> tuple[str, dict[str, Any]]:
+    return "transfer.html", await views.transfer(request.path_params["id"])
+
+
+async def _proposals(views: StaffViews, request: Request) -> tuple[str, dict[str, Any]]:
+    return "proposals.html", await views.proposals()
+
+
+async def _messages(views: StaffViews, request: Request) -> tuple[str, dict[str, Any]]:
+    return "messages.html", await views.messages()
+
+
+def _number(request: Request, name: str) -> int:
+    """A page's position in the address; 0 when there is none. Anything else is NotFound, as any other wrong address."""
+    text = request.query_params.get(name, "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 19) or int(text) >= 2**63:
+        raise NotFound
+    return int(text)
+
+
+def _in_language(request: Request, code: str) -> str:
+    """This page's address in another language."""
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("lang", "token")]
+    return f"{request.url.path}?{urlencode([*kept, ('lang', code)])}"
+
+
+def _check_same_site(request: Request) -> None:
+    """Forbidden when another site's page made the browser send this. Source: W3C Fetch Metadata."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Forbidden
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a posted form of at most FORM_SIZE_MAX bytes."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > FORM_SIZE_MAX:
+            raise TooLarge(size_max=FORM_SIZE_MAX)
+    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
