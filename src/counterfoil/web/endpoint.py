@@ -171,7 +171,10 @@ def decode_query(query: str, kind: type[msgspec.Struct]) -> Any:
 
 
 def _is_number(hint: Any) -> bool:
-    return isinstance(msgspec.inspect.type_info(hint), msgspec.inspect.IntType)
+    info = msgspec.inspect.type_info(hint)
+    while isinstance(info, msgspec.inspect.Metadata):  # a description makes it one
+        info = info.type
+    return isinstance(info, msgspec.inspect.IntType)
 
 
 def _number(text: str, name: str) -> int:
