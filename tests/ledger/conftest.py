@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,13 +15,16 @@ from counterfoil.ledger.sqlite import SqliteEngine
 
 
 @pytest.fixture(params=["memory", "sqlite"], scope="module")
-def new_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Engine]:
+def new_engine(request: pytest.FixtureRequest) -> Iterator[Callable[[], Engine]]:
     """Makes an empty ledger, anew each time it is called. Whoever calls it closes it."""
-    engines: dict[str, Callable[[], Engine]] = {
-        "memory": MemoryEngine,
-        "sqlite": lambda: SqliteEngine.open(tmp_path_factory.mktemp("ledger") / "ledger.sqlite"),
-    }
-    return engines[request.param]
+    # Histories commit thousands of times: in memory, where there is such a folder. test_sqlite has the tests of durability.
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        numbers = itertools.count()
+        engines: dict[str, Callable[[], Engine]] = {
+            "memory": MemoryEngine,
+            "sqlite": lambda: SqliteEngine.open(Path(folder) / f"ledger-{next(numbers)}.sqlite"),
+        }
+        yield engines[request.param]
 
 
 @pytest.fixture

@@ -71,11 +71,13 @@ class BatchWriter:
         self._accepted: list[Any] = []  # of the fast path: ACCEPTED_COLUMNS values for each row, in one flat list
         self._rows: list[_Row] = []  # of everything else
         self._pending_rows: list[tuple[int, int, int]] = []
+        self._resolved_rows: list[tuple[int, int]] = []
         self._mark_rows: list[tuple[int, int]] = []
 
     def forget(self) -> None:
         """After a failed batch: what was not yet written never will be."""
-        self._accepted, self._rows, self._pending_rows, self._mark_rows = [], [], [], []
+        for rows in (self._accepted, self._rows, self._pending_rows, self._resolved_rows, self._mark_rows):
+            rows.clear()
 
     def apply(self, cache: Cache, transfers: Sequence[Transfer], timestamp: int) -> list[CreateTransferResult]:
         """Runs all events of a batch whose last one has `timestamp`, fast or slow, strictly in order."""
@@ -208,11 +210,12 @@ class BatchWriter:
 
     def _refer(self, cache: Cache, segment: Sequence[Transfer], timestamp: int) -> list[CreateTransferResult]:
         """The slow path: lets the rules decide a segment whose last event has `timestamp`."""
-        self.write(cache)  # so that what the segment names is found in the file, also from earlier in this batch
         books = Books()
         wanted = {t.pending_id for t in segment if t.pending_id}
         wanted.update(t.id for t in segment if t.id in cache.newest or t.id <= cache.floor)
-        self._fill(cache, books, wanted)
+        if wanted:
+            self.write(cache)  # so that it is found in the file, also from earlier in this batch
+            self._fill(cache, books, wanted)
         for t in segment:
             for account_id in (t.debit_account_id, t.credit_account_id):
                 account = cache.accounts.get(account_id)
@@ -226,7 +229,7 @@ class BatchWriter:
             pending = 0
             if t.pending_id:
                 pending = books.transfers[t.pending_id].timestamp
-                self._write_resolved(cache, movement.resolved, pending)
+                self._resolved_rows.append((movement.resolved.value, pending))
             elif t.flags & _PENDING:
                 self._note_pending(cache, t.timestamp, rules.expires_at(t) if t.timeout else 0)
             self._add_movement(cache, movement, TRANSFER, pending)
@@ -235,8 +238,6 @@ class BatchWriter:
             if result.status in TRANSIENT:
                 self._rows.append((result.timestamp, BURNT, t.id.to_bytes(16), *(0,) * (EVENT_COLUMNS - 3)))
                 cache.newest[t.id] = None
-        self._rows.sort(key=_timestamp)  # burnt ids stand between the movements
-        self.write(cache)
         return outcome.results
 
     def expire(self, cache: Cache, now: int) -> int:
@@ -251,22 +252,22 @@ class BatchWriter:
         ids = [int.from_bytes(id_bytes) for (id_bytes,) in self._db.execute(query, (time, BATCH_SIZE_MAX))]
         if ids:
             books = Books()
-            self._fill(cache, books, ids)
+            self._fill(cache, books, set(ids))
             timestamp = rules.expiry_timestamp(now=now, last=cache.last_timestamp, count=len(ids))
             for movement in rules.expire([books.transfers[pending_id] for pending_id in ids], timestamp=timestamp, books=books):
                 pending = movement.transfer.timestamp
-                self._write_resolved(cache, PendingStatus.EXPIRED, pending)
+                self._resolved_rows.append((PendingStatus.EXPIRED.value, pending))
                 self._add_movement(cache, movement, EXPIRY, pending)
             cache.last_timestamp = timestamp
             self.write(cache)
         cache.load_expiry(self._db)
         return len(ids)
 
-    def _fill(self, cache: Cache, books: Books, ids: set[int] | list[int]) -> None:
+    def _fill(self, cache: Cache, books: Books, ids: set[int]) -> None:
         """Brings recorded transfers, burnt ids, and whatever resolving a pending one touches, into the books."""
         found, failed = sqlite_reads.find_transfers(self._db, cache, ids)
         books.failed |= failed
-        further: list[int] = []
+        further: set[int] = set()
         for t, status in found:
             books.transfers[t.id] = t
             for account_id in (t.debit_account_id, t.credit_account_id):
@@ -274,7 +275,7 @@ class BatchWriter:
             if status is not PendingStatus.NONE:
                 books.pending[t.id] = status
             if t.pending_id and t.pending_id not in ids:
-                further.append(t.pending_id)  # a repeated post is compared with what it resolved
+                further.add(t.pending_id)  # a repeated post is compared with what it resolved
         if further:
             self._fill(cache, books, further)
 
@@ -303,45 +304,34 @@ class BatchWriter:
         if expires_at and (not cache.expires_next or expires_at < cache.expires_next):
             cache.expires_next = expires_at
 
-    def _write_resolved(self, cache: Cache, status: PendingStatus, pending: int) -> None:
-        """The pending transfer of timestamp `pending` is posted, voided or expired."""
-        if self._pending_rows:  # it may have been made in this very segment
-            self._write_pending()
-        cursor = self._db.execute("UPDATE pending SET status = ? WHERE timestamp = ? AND status = 1", (status.value, pending))
-        assert cursor.rowcount == 1, (status, pending, cursor.rowcount)
-
-    def _write_pending(self) -> None:
-        self._db.executemany("INSERT INTO pending VALUES (?, ?, ?)", self._pending_rows)
-        self._pending_rows.clear()
-
     def write(self, cache: Cache) -> None:
         """Hands the rows gathered so far to SQLite, inside of the transaction."""
-        assert not (self._accepted and self._rows), (len(self._accepted), len(self._rows))  # or their order would be lost
+        db = self._db
         if self._accepted:
             accepted = self._accepted
             many = ACCEPTED_ROWS * ACCEPTED_COLUMNS
             full = len(accepted) // many * many
             if full:
-                self._db.executemany(INSERT_MANY_ACCEPTED, [accepted[start : start + many] for start in range(0, full, many)])
+                db.executemany(INSERT_MANY_ACCEPTED, [accepted[start : start + many] for start in range(0, full, many)])
             rest = [accepted[start : start + ACCEPTED_COLUMNS] for start in range(full, len(accepted), ACCEPTED_COLUMNS)]
             if rest:
-                self._db.executemany(INSERT_ACCEPTED, rest)
-            self._note_written(cache, accepted[-ACCEPTED_COLUMNS], len(accepted) // ACCEPTED_COLUMNS)
+                db.executemany(INSERT_ACCEPTED, rest)
+            cache.note_events(accepted[-ACCEPTED_COLUMNS], len(accepted) // ACCEPTED_COLUMNS)
             accepted.clear()
         if self._rows:
-            self._db.executemany(INSERT_EVENT, self._rows)
-            self._note_written(cache, self._rows[-1][0], len(self._rows))
+            db.executemany(INSERT_EVENT, self._rows)
+            cache.note_events(max(row[0] for row in self._rows), len(self._rows))
             self._rows.clear()
         if self._pending_rows:
-            self._write_pending()
+            db.executemany("INSERT INTO pending VALUES (?, ?, ?)", self._pending_rows)
+            self._pending_rows.clear()
+        if self._resolved_rows:
+            cursor = db.executemany("UPDATE pending SET status = ? WHERE timestamp = ? AND status = 1", self._resolved_rows)
+            assert cursor.rowcount == len(self._resolved_rows), (cursor.rowcount, len(self._resolved_rows))  # each is resolved once
+            self._resolved_rows.clear()
         if self._mark_rows:
-            self._db.executemany("INSERT INTO marks VALUES (?, ?)", self._mark_rows)
+            db.executemany("INSERT INTO marks VALUES (?, ?)", self._mark_rows)
             self._mark_rows.clear()
-
-    def _note_written(self, cache: Cache, timestamp: int, count: int) -> None:
-        assert timestamp > cache.last_event, (timestamp, cache.last_event)
-        cache.last_event = timestamp
-        cache.events_unflushed += count
 
     def insert_accounts(self, cache: Cache, created: Sequence[rules.AccountState]) -> None:
         accounts = []
@@ -380,9 +370,3 @@ def _segment_stop(transfers: Sequence[Transfer], start: int) -> int:
             stop += 1
         stop += 1
     return stop
-
-
-def _timestamp(row: _Row) -> int:
-    timestamp = row[0]
-    assert isinstance(timestamp, int), timestamp
-    return timestamp

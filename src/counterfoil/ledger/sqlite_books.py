@@ -173,6 +173,11 @@ class Cache:
         self.accounts[account.id] = account
         self.numbered.append(account)
 
+    def note_events(self, timestamp: int, count: int) -> None:
+        """`count` rows of `events` were written, up to `timestamp`."""
+        self.last_event = max(self.last_event, timestamp)
+        self.events_unflushed += count
+
     def note_wide(self, account: CachedAccount) -> None:
         """Keeps `wide` true after a change that may have crossed the border of 63 bits."""
         if account.is_wide():
