@@ -46,7 +46,8 @@ from counterfoil.payments.staff import StaffPayments
 from counterfoil.payments.standing import StandingOrders
 from counterfoil.store.database import Store
 from counterfoil.store.migrations import migrate
-from counterfoil.web import server
+from counterfoil.web.app import create_app
+from counterfoil.web.server import listening, told_to_stop
 from counterfoil.web.services import CheckResult, Services
 
 log = structlog.get_logger(__name__)
@@ -72,8 +73,9 @@ def serve(config: Config, *, on_ready: Callable[[str], None] = print) -> None:
     """Runs the scheme and its server until SIGTERM or SIGINT. `on_ready` hears the address."""
 
     async def run() -> None:
-        async with running(config) as services:
-            await server.serve(services, on_ready=on_ready)
+        async with running(config) as services, listening(create_app(services), host=config.host, port=config.port) as address:
+            on_ready(address)
+            await told_to_stop()
 
     uvloop.run(run())
 
@@ -89,13 +91,18 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[S
     with only_process(config.folder):
         migrate(store_url(config))
         scheme = _Scheme(config, clock)
-        async with asyncio.TaskGroup() as group:
-            scheme.start(group)
-            try:
-                await scheme.prepare()
-                yield scheme.services
-            finally:
-                await scheme.stop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                scheme.start(group)
+                try:
+                    await scheme.prepare()
+                    yield scheme.services
+                finally:
+                    await scheme.stop()
+        except BaseExceptionGroup as errors:
+            if len(errors.exceptions) == 1:
+                raise errors.exceptions[0] from None  # the reason itself, such as Unavailable
+            raise
 
 
 class _Scheme:
@@ -233,7 +240,13 @@ class _RunningCheck:
         if not report.passed:
             summary = f"{report.findings_count} findings, the first: {report.findings[0].text}"
             log.error("check_failed", findings=report.findings_count, first=report.findings[0].text)
-        self.result = CheckResult(passed=report.passed, at=self._clock.now_ns(), summary=summary)
+        self.result = CheckResult(
+            passed=report.passed,
+            at=self._clock.now_ns(),
+            summary=summary,
+            transfers=report.transfers,
+            accounts=report.accounts,
+        )
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
