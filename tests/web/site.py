@@ -21,8 +21,19 @@ from counterfoil.payments.orders import Order, OrderKind
 from counterfoil.payments.types import SignedOrder
 from counterfoil.web import signatures
 from counterfoil.web.app import WebApplication, create_app
-from counterfoil.web.values import base64_text
+from counterfoil.web.values import base64_text, moment_text
 from tests.scheme import MovedClock, Person, Scheme, opened
+
+
+class PatientClock(MovedClock):
+    """A clock on which minutes can pass at once, for whoever was told to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_s = 0
+
+    def monotonic_ns(self) -> int:
+        return super().monotonic_ns() + self.waited_s * 1_000_000_000
 
 
 class Site:
@@ -75,6 +86,43 @@ class Site:
     async def pay(self, signed: SignedOrder) -> httpx2.Response:
         return await self.call(None, "POST", "/v1/payments", signed_body(signed))
 
+    def wait(self, seconds: int) -> None:
+        """Lets time pass for the throttles."""
+        clock = self.scheme.clock
+        assert isinstance(clock, PatientClock)
+        clock.waited_s += seconds
+
+    def in_seconds(self, seconds: int) -> str:
+        return moment_text(self.services.clock.now_ns() + seconds * 1_000_000_000)
+
+    async def token(self, shop: Person, *scopes: str) -> str:
+        """A token with these scopes, for an hour."""
+        body = {"label": "till", "scopes": scopes, "expires_at": self.in_seconds(3_600)}
+        return str((await self.ok(shop, "POST", "/v1/tokens", body))["token"])
+
+    async def enrolment(self, name: str, *, number: str | None = None, key: SigningKey | None = None) -> dict[str, Any]:
+        """The body that opens an account, for a new number and key, with the code that was sent."""
+        number = number or f"+2547{20_000_000 + new_id(self.scheme.clock) % 10_000_000}"
+        sent = await self.ok(None, "POST", "/v1/codes", {"number": number})
+        key, device = key or SigningKey.generate(), new_id(self.scheme.clock)
+        public_key = bytes(key.verify_key)
+        statement = statements.enrol(
+            origin=self.services.config.origin, number=number, device=device, algorithm=KeyAlgorithm.ED25519, public_key=public_key
+        )
+        return {
+            "number": number,
+            "code": sent["code"],
+            "name": name,
+            "language": "en",
+            "pin": "2580",
+            "key": {
+                "device": id_text(device),
+                "algorithm": "ed25519",
+                "public_key": base64_text(public_key),
+                "possession": base64_text(key.sign(statement).signature),
+            },
+        }
+
     async def staff_member(self, role: StaffRole) -> Person:
         """Somebody of the staff with a device."""
         key, device, handle = SigningKey.generate(), new_id(self.scheme.clock), f"s{new_id(self.scheme.clock) % 10**12}"
@@ -126,9 +174,9 @@ def hold(payer: Person, payee: Person, amount: int, **changes: Any) -> Order:
 
 
 @asynccontextmanager
-async def serving(folder: Path, clock: MovedClock | None = None, **settings: Any) -> AsyncIterator[Site]:
+async def serving(folder: Path, clock: PatientClock | None = None, **settings: Any) -> AsyncIterator[Site]:
     """A scheme in `folder` behind uvicorn, in this event loop."""
-    async with opened(folder, clock, **settings) as scheme:
+    async with opened(folder, clock or PatientClock(), **settings) as scheme:
         app = create_app(scheme.services)
         server = uvicorn.Server(
             uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False, server_header=False)

@@ -112,7 +112,6 @@ class Router:
 
 def _problem(error: CounterfoilError, request: Incoming) -> Answer:
     status, headers, body = problems.render(error, request.request_id)
+    # Not "connection: close", even for a body that is too large: closing while it is still coming would lose our answer.
     kept = tuple(header for header in headers if header[0] not in (b"content-type", b"content-length"))
-    if status == 413:
-        kept += ((b"connection", b"close"),)  # what is still on its way is not worth reading
     return Answer(body, status=status, media_type=problems.MEDIA_TYPE, headers=kept)
