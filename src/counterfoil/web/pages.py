@@ -199,7 +199,7 @@ class Pages:
             trim_blocks=True,
             extensions=["jinja2.ext.i18n"],
         )
-        environment.globals.update(_=language.text, live=False)
+        environment.globals.update(_=language.text, live=False, problem="")
         currency = self.services.config.currency
         environment.filters.update(
             money=lambda amount: language.money(amount, currency),

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
 import uvicorn
 
 from counterfoil.errors import Unavailable
-from counterfoil.web.app import create_app
 from counterfoil.web.incoming import Application
-from counterfoil.web.services import Services
 
 BACKLOG = 2_048
 """Connections that may wait to be accepted."""
@@ -21,13 +19,6 @@ STOP_TIMEOUT_S = 5
 """Seconds that open answers get at the end; streams of events have none of their own."""
 START_PAUSE_S = 0.005
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-async def serve(services: Services, *, on_ready: Callable[[str], None]) -> None:
-    """Serves a scheme on the address of its settings until SIGTERM or SIGINT. `on_ready` hears the address, "http://..."."""
-    async with listening(create_app(services), host=services.config.host, port=services.config.port) as address:
-        on_ready(address)
-        await told_to_stop()
 
 
 async def told_to_stop() -> None:

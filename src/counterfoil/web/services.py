@@ -24,11 +24,19 @@ from counterfoil.store.database import Store
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """Outcome of the last conservation check inside the server; `at` in ns, `summary` one line for people."""
+    """Outcome of the last conservation check inside the server.
+
+    Attributes:
+        at: when it ended, ns.
+        summary: one line for people.
+        transfers, accounts: how many were recomputed.
+    """
 
     passed: bool
     at: int
     summary: str
+    transfers: int = 0
+    accounts: int = 0
 
 
 def no_check() -> CheckResult | None:

@@ -10,7 +10,6 @@ from counterfoil.errors import NotFound
 from counterfoil.ids import id_text, parse_id
 from counterfoil.ledger.chart import AccountCode, TransferCode
 from counterfoil.ledger.types import Account, QueryFilter, QueryFilterFlags, Transfer, TransferFlags
-from counterfoil.money import format_amount
 from counterfoil.parties.numbers import masked_number
 from counterfoil.parties.types import Notice, Proposal, ProposalState
 from counterfoil.payments.history import Entry
@@ -285,7 +284,7 @@ class StaffViews:
         what = self.language.text(PROPOSAL_KINDS.get(proposal.kind, proposal.kind))
         if isinstance(particulars.get("amount"), int):
             currency = self.services.config.currency
-            what = f"{what}: {format_amount(particulars['amount'], currency)} {currency.code}"
+            what = f"{what}: {self.language.money(particulars['amount'], currency)} {currency.code}"
         return {
             "created_at": proposal.created_at,
             "what": what,

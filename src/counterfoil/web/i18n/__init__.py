@@ -1,4 +1,4 @@
-"""The pages' words in the languages of people: catalogues in gettext's .po form beside this file, numbers and dates by CLDR.
+"""The pages' words in the languages of people: catalogues in gettext's .po form beside this file, numbers by CLDR.
 
 English stands in the templates themselves; a language is one .po file more. A test keeps every catalogue complete.
 """
@@ -14,7 +14,6 @@ from decimal import Decimal
 from pathlib import Path
 
 from babel import Locale
-from babel.dates import format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -59,9 +58,10 @@ class Language:
         """As `money`, with + or a true minus sign in front."""
         return {1: "+", 0: "", -1: "\u2212"}[(amount > 0) - (amount < 0)] + self.money(abs(amount), currency)
 
-    def moment(self, nanoseconds: int) -> str:
-        """Day and time in UTC, to the second."""
-        return format_datetime(datetime.fromtimestamp(nanoseconds // NANOSECONDS, UTC), "medium", locale=self.locale)
+    @staticmethod
+    def moment(nanoseconds: int) -> str:
+        """Day and time in UTC, to the second: the same in every language (ISO 8601), since people compare them across."""
+        return datetime.fromtimestamp(nanoseconds // NANOSECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _translations(code: str) -> gettext.NullTranslations:
