@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -60,11 +61,14 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
     if parsed.command in ("wallet", "staff"):
         return _with_key(parsed)
     if parsed.command == "demo":
+        from counterfoil.commands import logs
         from counterfoil.commands.demo.run import demo
 
+        logs.configure(level=logging.WARNING)
         return demo(parsed, output)
-    from counterfoil.commands import scheme
+    from counterfoil.commands import logs, scheme
 
+    logs.configure(level=logging.INFO if parsed.command == "serve" else logging.WARNING)
     commands = {
         ("serve", None): scheme.serve,
         ("migrate", None): scheme.migrate,

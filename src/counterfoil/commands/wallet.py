@@ -17,10 +17,10 @@ from counterfoil.commands.signing import Signer, Terms
 from counterfoil.errors import Malformed, Unavailable
 from counterfoil.ids import id_text, new_id, parse_id
 from counterfoil.money import Currency, format_amount, parse_amount
-from counterfoil.payments.acknowledgement import verify
+from counterfoil.payments.acknowledgement import Statement, verify
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.types import Acknowledgement, SignedOrder
-from counterfoil.web.values import base64_text, parse_base64, parse_moment
+from counterfoil.web.values import base64_text, parse_base64
 
 TOO_MANY = 429
 PAYMENTS, BATCHES, STANDING_ORDERS, REQUESTS = "/v1/payments", "/v1/batches", "/v1/standing-orders", "/v1/requests"
@@ -132,8 +132,7 @@ class Wallet:
                 raise Unavailable(f"{refusal.detail} {waiting.what} is kept as {waiting.id}.", id=waiting.id) from None
             keyfile.settle(self.path, waiting.id)
             raise
-        newest = parse_moment(answer["completed_at"], "completed_at") if "completed_at" in answer else 0
-        keyfile.settle(self.path, waiting.id, payer_last=newest)
+        keyfile.settle(self.path, waiting.id, payer_last=self._newest(answer))
         return dict(answer)
 
     # The operator's word
@@ -146,21 +145,28 @@ class Wallet:
         return receipt | {"verified": self._is_operators_word(receipt, order)}
 
     def _is_operators_word(self, receipt: Mapping[str, Any], order: bytes | None) -> bool:
-        word = receipt["acknowledgement"]
-        try:
-            statement = verify(
-                Acknowledgement(
-                    parse_base64(word["statement"], "statement"), parse_base64(word["signature"], "signature"), self.key.pinned_key
-                ),
-                key=self.key.pinned_key,
-            )
-        except Malformed:
+        statement = self._statement(receipt)
+        if statement is None:
             return False
         said = (statement.origin, base64_text(statement.order_hash), id_text(statement.account), statement.amount, statement.fee)
         expected = (self.key.origin, receipt["order_hash"], receipt["account"], receipt["amount"], receipt["fee"])
         if said != expected or statement.balance != receipt["balance"] or receipt["account"] != self.key.account:
             return False
         return order is None or statement.order_hash == hashlib.sha256(order).digest()
+
+    def _statement(self, receipt: Mapping[str, Any]) -> Statement | None:
+        """What the acknowledgement says, or None when the pinned key did not sign it."""
+        word = receipt["acknowledgement"]
+        try:
+            statement, signature = parse_base64(word["statement"], "statement"), parse_base64(word["signature"], "signature")
+            return verify(Acknowledgement(statement, signature, self.key.pinned_key), key=self.key.pinned_key)
+        except Malformed:
+            return None
+
+    def _newest(self, answer: Mapping[str, Any]) -> int:
+        """The ledger time (ns) that the operator signed for; 0 for an answer without a receipt."""
+        statement = self._statement(answer) if "acknowledgement" in answer else None
+        return 0 if statement is None else statement.completed_at
 
 
 def signed_body(signed: SignedOrder) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Filling:
         await self._pay_wages()
         await self._order_standing_orders()
         await self._first_day()
+        await self._read_messages()
         return self.cast
 
     def _staff(self, role: str) -> Actor:
@@ -254,6 +255,12 @@ class Filling:
             if done % 50 == 0:
                 self.progress("the first day", done, FIRST_DAY)
         self.progress("the first day", FIRST_DAY, FIRST_DAY)
+
+    async def _read_messages(self) -> None:
+        """Everybody has read what was sent to them so far, so that a new code stands out on the page of messages."""
+        notices = self.services.parties.notices
+        while waiting := await notices.waiting():
+            await notices.delivered(*(notice.id for notice in waiting))
 
     async def _all(self, stage: str, work: Iterable[Awaitable[object]]) -> None:
         """All of it at once: it shares commits, and no amount depends on the order."""
