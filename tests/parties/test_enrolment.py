@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 from sqlalchemy import func, select
@@ -21,7 +23,7 @@ from counterfoil.parties import tables
 from counterfoil.parties.codes import LIFETIME_S
 from counterfoil.parties.numbers import parse_merchant_code
 from counterfoil.parties.service import NewParty
-from counterfoil.parties.types import KeyAlgorithm, PartyKind, StaffRole
+from counterfoil.parties.types import Holder, KeyAlgorithm, PartyKind, StaffRole
 from tests.parties.conftest import PIN, Scheme, scheme_in
 
 NUMBER = "+254712345678"
@@ -95,6 +97,34 @@ async def test_a_code_is_too_old_after_ten_minutes_and_ends_with_the_next(scheme
     scheme.clock.pass_seconds(LIFETIME_S + 1)
     with pytest.raises(WrongCode):
         await enrol(second.code)
+
+
+async def test_a_code_is_used_up_by_what_it_was_for(scheme: Scheme) -> None:
+    sent = await scheme.parties.enrolment.send_code(NUMBER)
+
+    async def enrol() -> int:
+        holder = await scheme.parties.enrolment.open_customer(
+            number=NUMBER, code=sent.code or "", name="Amina", language="en", pin=PIN, key=scheme.phone().enrol_key(NUMBER)
+        )
+        return holder.party
+
+    first = await enrol()
+    await scheme.parties.staff.close(first, reason="wants to go", by=first)
+    with pytest.raises(WrongCode):
+        await enrol()
+
+
+async def test_one_code_at_the_same_time_opens_one_account(scheme: Scheme) -> None:
+    sent = await scheme.parties.enrolment.send_code(NUMBER)
+    attempts = (
+        scheme.parties.enrolment.open_customer(
+            number=NUMBER, code=sent.code or "", name="Amina", language="en", pin=PIN, key=scheme.phone().enrol_key(NUMBER)
+        )
+        for _ in range(4)
+    )
+    outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+    assert sum(isinstance(outcome, Holder) for outcome in outcomes) == 1
+    assert all(isinstance(outcome, (Holder, WrongCode, AlreadyTaken)) for outcome in outcomes), outcomes
 
 
 async def test_a_code_for_something_else_opens_nothing(scheme: Scheme) -> None:

@@ -117,7 +117,12 @@ def test_names_of_any_script_keep_their_look(text: str, normal: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "   ", "A" * 101, "A" * 10_000, "a\0b", "a\nb", "a\tb", "\u202eanimA", "a\u2066b\u2069", "a\u200fb", "a\u200bb", "\ufeffa", "a\u00adb",
-     "\u200d", "\u3164", "a\u2800", "\ud800", "\u2028", "e" + "\u0301" * 50, "\u0301", "\ue000"],
+     "\u200d", "\u3164", "a\u2800", "\ud800",
+        "a\ud800",
+        "a\u2028b",
+        "a\u2029b",
+        "a\ue000",
+        "a\x85b", "\u2028", "e" + "\u0301" * 50, "\u0301", "\ue000"],
 )  # fmt: skip
 def test_names_that_could_mislead_are_refused(text: str) -> None:
     with pytest.raises(Malformed) as caught:

@@ -39,8 +39,6 @@ def verify(algorithm: KeyAlgorithm, public_key: bytes, message: bytes, signature
             return False
         return True
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
-    if r == 0 or s == 0:
-        return False
     try:
         key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public_key)
         key.verify(encode_dss_signature(r, s), message, _ECDSA_SHA256)

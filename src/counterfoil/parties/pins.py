@@ -20,7 +20,7 @@ from argon2.exceptions import VerifyMismatchError
 from sqlalchemy import Connection, delete, insert, select, update
 
 from counterfoil.clock import NANOSECONDS, Clock
-from counterfoil.errors import PinLocked, TooMany, WrongPin
+from counterfoil.errors import PinLocked, TooMany, Unavailable, WrongPin
 from counterfoil.parties.journal import record
 from counterfoil.parties.numbers import parse_pin
 from counterfoil.parties.tables import pin_attempts, pins
@@ -49,6 +49,7 @@ class Pins:
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
         self._threads = ThreadPoolExecutor(THREADS_MAX, "pin")
         self._waiting = 0
+        self._closed = False
         self._nobodys_hash = self._hasher.hash(clock.random_bytes(16).hex())
 
     async def check(self, party: int | None, pin: str, *, address: str = "") -> None:
@@ -57,6 +58,7 @@ class Pins:
         With `party` None (nobody has this `address`) everything is done as for a person, and WrongPin is the answer.
         """
         subject = party if party is not None else int.from_bytes(hashlib.sha256(f"nobody {address}".encode()).digest()[:16])
+        self._check_room()  # before the attempt is counted
         pin = pin[:PIN_SIZE_CHECKED_MAX] if pin.isascii() else ""
         now = self.clock.now_ns()
         known_hash, wrong_count = await self.store.write(lambda connection: _begin_attempt(connection, subject, now))
@@ -92,11 +94,18 @@ class Pins:
         return await self.store.write(lambda connection: connection.execute(statement).rowcount)
 
     def close(self) -> None:
+        """Lets go of the threads; from now on every answer is Unavailable. Safe to repeat."""
+        self._closed = True
         self._threads.shutdown(wait=True)
 
-    async def _in_thread(self, fn: Callable[..., T], *arguments: object) -> T:
+    def _check_room(self) -> None:
+        if self._closed:
+            raise Unavailable("the server is stopping")
         if self._waiting >= WAITING_MAX:
             raise TooMany
+
+    async def _in_thread(self, fn: Callable[..., T], *arguments: object) -> T:
+        self._check_room()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, fn, *arguments)

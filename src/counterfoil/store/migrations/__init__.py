@@ -38,11 +38,13 @@ def newest_revision() -> str:
 
 
 def is_migrated(store_url: str) -> bool:
-    """True when the database has exactly this program's tables: what `serve` asks before it starts."""
+    """True when the database has exactly this program's tables. Raises Unavailable when it cannot be opened."""
     store = Store.open(store_url)
     try:
         with store.writing() as connection:
             return MigrationContext.configure(connection).get_current_revision() == newest_revision()
+    except DBAPIError as error:
+        raise Unavailable(f"the database cannot be read: {error.orig}") from error
     finally:
         store.close()
 
