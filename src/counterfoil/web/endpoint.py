@@ -36,7 +36,7 @@ QUERY_SIZE_MAX = 2_048
 PATH_SIZE_MAX = 512
 """Characters of a path."""
 _SPECIAL = ("caller", "body", "query", "request")
-_AT = re.compile(r"(?s)(?P<rule>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?")
+_AT = re.compile(r"(?s)(?P<rule>.*?)(?: - at `(?:key in )?\$(?P<path>[A-Za-z0-9_.\[\]]*)`)?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>.*)`", re.DOTALL)
 _WORDS = {

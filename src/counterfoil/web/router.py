@@ -79,9 +79,9 @@ class Router:
             ms=(self.clock.monotonic_ns() - started) // 1_000_000,
             party=id_text(request.party) if request.party else None,
         )
+        if not any(name == b"cache-control" for name, _ in answer.headers):
+            answer.headers = (*answer.headers, (b"cache-control", b"no-store"))
         answer.headers = (*self._common_headers, *answer.headers, (b"x-request-id", request.request_id.encode()))
-        if request.method == "HEAD":
-            answer.body = b""
         await answer.send(receive, send)
 
     async def _answer(self, request: Incoming, receive: Receive) -> Answer:

@@ -1,0 +1,126 @@
+"""Server-sent events: "you have been paid", within a second, without gaps, and for the account's own eyes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from counterfoil.ids import id_text
+from counterfoil.web.api import events
+from tests.scheme import Person
+from tests.web.site import Site, problem
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PATH = "/v1/events"
+
+
+class Stream:
+    """What comes over one event stream."""
+
+    def __init__(self, chunks: AsyncIterator[str]) -> None:
+        self._lines = chunks
+
+    async def next(self) -> tuple[str, str, dict[str, Any]]:
+        """The next event: id, name, data. Heartbeats and the like are passed over."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(5):
+            async for line in self._lines:
+                if not line and "data" in fields:
+                    return fields["id"], fields["event"], json.loads(fields["data"])
+                name, _, value = line.partition(": ")
+                fields[name] = value
+        raise AssertionError("the stream ended")
+
+    async def line(self) -> str:
+        async with asyncio.timeout(5):
+            return await anext(self._lines)
+
+
+@asynccontextmanager
+async def listening(site: Site, person: Person, *, after: str | None = None) -> AsyncIterator[Stream]:
+    headers = site.signature(person, "GET", PATH) | ({"Last-Event-ID": after} if after else {})
+    async with site.client.stream("GET", PATH, headers=headers) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.headers["cache-control"] == "no-store"
+        yield Stream(answer.aiter_lines())
+
+
+async def test_a_payee_hears_within_a_second(site: Site) -> None:
+    payer, payee = await site.scheme.customer(funds=1_000), await site.scheme.customer()
+    async with listening(site, payee) as stream:
+        assert await stream.line() == "retry: 1000"
+        receipt = await payer.pay(payee, 250, memo="안녕\ndata: forged")
+        async with asyncio.timeout(1):
+            id, name, data = await stream.next()
+    assert (id, name) == (str(receipt.completed_at), "payment.received")
+    assert (data["amount"], data["balance"], data["direction"], data["memo"]) == (250, 250, "in", "안녕\ndata: forged")
+    assert (data["payment"], data["counterparty"], data["event"]) == (id_text(receipt.payment.id), id_text(payer.account), id)
+
+
+async def test_others_payments_are_not_heard(site: Site) -> None:
+    payer, payee, other = await site.scheme.customer(funds=1_000), await site.scheme.customer(), await site.scheme.customer(funds=50)
+    async with listening(site, other) as stream:
+        await payer.pay(payee, 250)
+        await other.pay(payee, 5)
+        _, name, data = await stream.next()
+    assert (name, data["amount"], data["account"]) == ("payment.sent", 5, id_text(other.account))
+
+
+async def test_what_was_missed_is_told_first_and_nothing_twice(site: Site) -> None:
+    payer, payee = await site.scheme.customer(funds=1_000), await site.scheme.customer()
+    async with listening(site, payee) as stream:
+        await payer.pay(payee, 1)
+        last, _, _ = await stream.next()
+    for amount in (2, 3):
+        await payer.pay(payee, amount)
+    async with listening(site, payee, after=last) as stream:
+        missed = [(await stream.next())[2]["amount"] for _ in range(2)]
+        await payer.pay(payee, 4)
+        assert [*missed, (await stream.next())[2]["amount"]] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("last", ["x", "-1", "1.5", "99999999999999999999", str(2**62)])
+async def test_a_last_event_that_is_none_is_refused(site: Site, last: str) -> None:
+    person = await site.scheme.customer()
+    answer = await site.call(person, "GET", PATH, headers={"Last-Event-ID": last})
+    assert (answer.status_code, problem(answer)["code"]) == (400, "malformed")
+
+
+async def test_nobody_listens_without_a_name(site: Site) -> None:
+    assert (await site.refused(None, "GET", PATH))["code"] == "not_authenticated"
+
+
+async def test_a_server_listens_with_a_token_and_its_leaving_is_noticed(site: Site) -> None:
+    shop, payer = await site.scheme.merchant(), await site.scheme.customer(funds=500)
+    token = await site.token(shop, "payments:read")
+    before = site.services.feed.subscribed
+    async with site.client.stream("GET", PATH, headers={"Authorization": f"Bearer {token}"}) as answer:
+        stream = Stream(answer.aiter_lines())
+        await stream.line()
+        assert site.services.feed.subscribed == before + 1
+        await payer.pay(shop, 100)
+        assert (await stream.next())[1] == "payment.received"
+    async with asyncio.timeout(5):
+        while site.services.feed.subscribed != before:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_quiet_stream_has_a_heartbeat(site: Site) -> None:
+    person = await site.scheme.customer()
+    (endpoint,) = (each for each in site.app.operations if each.endpoint.path == PATH)
+    owner = endpoint.endpoint.handler.__self__  # type: ignore[attr-defined]
+    assert owner.heartbeat_s == events.HEARTBEAT_S == 15
+    owner.heartbeat_s = 0.05
+    try:
+        async with listening(site, person) as stream:
+            lines = [await stream.line() for _ in range(6)]
+    finally:
+        owner.heartbeat_s = events.HEARTBEAT_S
+    assert lines == ["retry: 1000", "", ":", "", ":", ""]
