@@ -154,6 +154,26 @@ async def test_a_long_absence_is_replayed_page_by_page_and_then_goes_live(books:
     assert [event.balance for event in first + rest] == list(range(1, missed + 3))
 
 
+async def test_what_happens_during_a_replay_is_heard_once(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told live and found in the replay as well: the narrow moment in which a payment could be heard twice."""
+    real = books.feed.replay
+    listeners: list[Subscription] = []
+
+    async def replay(account: int, *, after: int, limit: int) -> list[AccountEvent]:
+        await books.pay(ALICE, SHOP, 2)
+        await until(lambda: len(listeners[0]._buffer) > 0)
+        return await real(account, after=after, limit=limit)
+
+    await books.pay(ALICE, SHOP, 1)
+    monkeypatch.setattr(books.feed, "replay", replay)
+    async with books.feed.subscribe(SHOP, after=0) as shop:
+        listeners.append(shop)
+        heard = await take(shop, 2)
+        await books.pay(ALICE, SHOP, 3)
+        heard += await take(shop, 1)
+    assert [event.amount for event in heard] == [1, 2, 3]
+
+
 async def test_a_slow_listener_is_cut_off_and_can_resume(books: Books) -> None:
     slow, quick = books.feed.subscribe(SHOP), books.feed.subscribe(SHOP)
     heard = asyncio.create_task(take(quick, BUFFER_SIZE_MAX + 20))

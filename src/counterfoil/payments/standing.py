@@ -212,6 +212,9 @@ def _advance(row: Row[Any], payment: int, outcome: str, now: int) -> Callable[[C
     ended = row.count_max and number >= row.count_max
 
     def advance(connection: Connection) -> None:
+        now_at = connection.execute(select(standing_orders.c.next_number).where(standing_orders.c.id == row.id)).scalar_one()
+        if now_at != row.next_number:
+            return  # somebody else looked at the same time, and paid the same payment
         connection.execute(
             standing_runs.insert().values(standing_order=row.id, number=row.next_number, payment=payment, outcome=outcome, ran_at=now)
         )
