@@ -22,6 +22,8 @@ from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import IdReused, Malformed, NotFound, NotInThisState, TooLarge, Unavailable
 from counterfoil.ids import id_text, parse_id
 from counterfoil.ledger.memory import MemoryEngine
+from counterfoil.payments.events import AccountEvent
+from counterfoil.payments.feed import keep_position
 from counterfoil.payments.orders import OrderKind
 from tests.channels.receiver import Receiver, Request, receiving
 from tests.channels.test_signatures import verify
@@ -263,6 +265,36 @@ async def test_gone_means_gone_at_once_and_enabling_sends_all_that_was_missed(bo
     assert [request.json["data"]["amount"] for request in receiver.requests].count(1) == 1  # what was taken is not sent again
     assert len(set(receiver.ids)) == 9
     assert (await webhooks.enable(OWNER, ONE)).state is EndpointState.ACTIVE
+
+
+async def test_an_event_between_the_last_page_and_the_enabling_is_not_lost(
+    books: Books, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer passes it by, since the endpoint is still disabled; the page was read before it happened."""
+    await open_endpoint(webhooks, receiver)
+    receiver.answer = 410
+    await books.pay(amount=1)
+    await eventually(lambda: is_disabled(webhooks))
+    receiver.answer = 204
+    real = books.feed.replay
+
+    async def position() -> int:
+        return await books.store.read(lambda connection: keep_position(connection, outbox.CONSUMER, 0))
+
+    async def replay(account: int, *, after: int, limit: int) -> list[AccountEvent]:
+        page = await real(account, after=after, limit=limit)
+        monkeypatch.setattr(books.feed, "replay", real)
+        await books.pay(amount=2)
+        happened = books.ledger.last_timestamp
+        async with asyncio.timeout(10):
+            while await position() < happened:
+                await asyncio.sleep(0.005)
+        return page
+
+    monkeypatch.setattr(books.feed, "replay", replay)
+    await webhooks.enable(OWNER, ONE)
+    await books.pay(amount=3)
+    await until(lambda: {request.json["data"]["amount"] for request in receiver.requests} == {1, 2, 3})
 
 
 async def test_enabling_under_traffic_leaves_no_gap(books: Books, webhooks: Webhooks, receiver: Receiver) -> None:

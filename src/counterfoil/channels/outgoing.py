@@ -13,6 +13,7 @@ forgery"; IANA special-purpose address registries, by Python's `ipaddress`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import socket
@@ -201,15 +202,14 @@ def _address(text: str) -> Address:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The first part of the body. A status has arrived by now: trouble with the rest does not take it back."""
+    """The first part of the body. A status has arrived by now: trouble with the rest does not take it back.
+
+    A connection with the rest still to come is not used again: aiohttp closes it when the answer is let go.
+    """
     data = b""
-    try:
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
         while len(data) < ANSWER_SIZE_MAX and (part := await response.content.read(ANSWER_SIZE_MAX - len(data))):
             data += part
-    except (aiohttp.ClientError, TimeoutError):
-        response.close()
-    if not response.content.at_eof():
-        response.close()  # else the connection would be kept, with the rest still to come
     return data
 
 
