@@ -31,7 +31,7 @@ from counterfoil.ledger.sqlite import SqliteEngine
 from counterfoil.ledger.types import Account, CreateAccountStatus
 from counterfoil.parties.approvals import CIRCULATION, REVERSAL, Approvals, Executor, Kind
 from counterfoil.parties.service import Parties
-from counterfoil.parties.tiers import TIERS, scaled
+from counterfoil.parties.tiers import add_missing, all_tiers
 from counterfoil.parties.tokens import Tokens
 from counterfoil.parties.types import Permission
 from counterfoil.payments.acknowledgement import Acknowledger
@@ -125,13 +125,15 @@ class _Scheme:
             currency_digits=config.currency_digits,
             sandbox=config.sandbox,
             recovery_delay_s=config.recovery_delay_s,
+            recovery_spend_max=config.recovery_spend_max,
+            time_zone=config.time_zone,
         )
         self.payments = Payments(
             store=self.store,
             ledger=self.ledger,
             parties=self.parties,
             clock=clock,
-            rules=scheme_rules(config),
+            rules=_rules(config, self.store),
             acknowledger=Acknowledger(origin=config.origin, key=operator_key(config.folder, clock)),
             fees_account=system.fees,
         )
@@ -179,9 +181,8 @@ class _Scheme:
         self._followers = group.create_task(after_preparing())
 
     async def prepare(self) -> None:
-        """What must be there before the first payment: the scheme's own accounts, the tiers, what staff approved before."""
+        """What must be there before the first payment: the scheme's own accounts, and what staff approved before."""
         await self._open_system_accounts()
-        await self.parties.prepare()
         await self.approvals.resume()
         self._prepared.set()
 
@@ -268,9 +269,11 @@ def _kinds(staff: StaffPayments) -> dict[str, Kind]:
     }
 
 
-def scheme_rules(config: Config) -> SchemeRules:
-    """The rules in force."""
-    limits = {tier.name: scaled(tier, config.currency_digits).limits for tier in TIERS}
+def _rules(config: Config, store: Store) -> SchemeRules:
+    """The rules in force: the tariff, and the tiers' limits as the store has them."""
+    with store.writing() as connection:
+        add_missing(connection, config.currency_digits)
+        limits = {tier.name: tier.limits for tier in all_tiers(connection)}
     return publish(origin=config.origin, currency=config.currency, tariff=DEFAULT_TARIFF, limits=limits)
 
 

@@ -42,6 +42,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         body_size_max: bytes of a request body.
         check_interval_s: seconds between two runs of the conservation check inside the server; 0 is never.
         recovery_delay_s: seconds between asking for recovery of an account and its new key taking effect.
+        recovery_spend_max: minor units a day that may leave an account while a recovery of it waits.
+        time_zone: whose days and months the limits count, such as "Africa/Nairobi".
     """
 
     data: str = "./data"
@@ -59,6 +61,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_size_max: int = 1_048_576
     check_interval_s: int = 600
     recovery_delay_s: int = 72 * 3600
+    recovery_spend_max: int = 2_000
+    time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
         try:
@@ -78,7 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ("queue_size_max", "body_size_max"):
             if getattr(self, name) < 1:
                 raise Malformed(name, "must be at least 1")
-        for name in ("check_interval_s", "recovery_delay_s"):
+        for name in ("check_interval_s", "recovery_delay_s", "recovery_spend_max"):
             if getattr(self, name) < 0:
                 raise Malformed(name, "must not be negative")
 

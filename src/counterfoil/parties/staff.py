@@ -11,7 +11,7 @@ from counterfoil.parties.context import Context, check_reason, find_party, get_p
 from counterfoil.parties.directory import freeze_of
 from counterfoil.parties.journal import record, tell_everywhere
 from counterfoil.parties.tables import accounts, devices, freezes, own_limits, parties, recoveries, staff_roles, tiers
-from counterfoil.parties.tiers import values_of
+from counterfoil.parties.tiers import all_tiers
 from counterfoil.parties.types import (
     ROLE_PERMISSIONS,
     DeviceState,
@@ -164,33 +164,10 @@ class Staff:
 
         await self._context.change(write, party)
 
-    async def change_tier_limits(self, tier: str, limits: Limits, *, reason: str, by: int) -> None:
-        """Changes a tier for everybody in it, from the next payment on."""
-        reason = check_reason(reason)
-
-        def write(connection: Connection) -> None:
-            require(connection, by, Permission.CHANGE_SCHEME)
-            if connection.execute(update(tiers).where(tiers.c.name == tier).values(values_of(limits))).rowcount == 0:
-                raise NotFound("there is no such tier")
-            record(connection, self._context.clock, by, "tier_limits_changed", by=by, tier=tier, reason=reason, **values_of(limits))
-
-        await self._context.change(write)
-
     async def tiers(self) -> list[Tier]:
         """All tiers, by kind and rising limits."""
 
-        def read(connection: Connection) -> list[Tier]:
-            rows = connection.execute(select(tiers).order_by(tiers.c.kind, tiers.c.per_payment, tiers.c.name))
-            return [
-                Tier(
-                    name=row.name,
-                    kind=PartyKind(row.kind),
-                    limits=Limits(**{name: getattr(row, name) for name in Limits.__struct_fields__}),
-                )
-                for row in rows
-            ]
-
-        return await self._context.store.read(read)
+        return await self._context.store.read(all_tiers)
 
     async def set_own_limits(self, party: int, limits: Limits) -> None:
         """The holder's own limits below the tier's (`balance_max` is not theirs to set). The caller has asked for the PIN."""

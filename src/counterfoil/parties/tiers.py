@@ -1,4 +1,4 @@
-"""The tiers that a new scheme begins with. Staff change them; what is in the table counts."""
+"""The tiers that a new scheme begins with. What is in the table counts; it is published with the scheme rules."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ def add_missing(connection: Connection, digits: int) -> int:
     for tier in missing:
         connection.execute(insert(tiers), {"name": tier.name, "kind": tier.kind} | values_of(tier.limits))
     return len(missing)
+
+
+def all_tiers(connection: Connection) -> list[Tier]:
+    """All tiers, by kind and rising limits."""
+    rows = connection.execute(select(tiers).order_by(tiers.c.kind, tiers.c.per_payment, tiers.c.name))
+    return [
+        Tier(name=row.name, kind=PartyKind(row.kind), limits=Limits(**{name: getattr(row, name) for name in Limits.__struct_fields__}))
+        for row in rows
+    ]
 
 
 def values_of(limits: Limits) -> dict[str, int]:

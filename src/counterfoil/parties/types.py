@@ -193,7 +193,6 @@ class Permission(enum.StrEnum):
     CLOSE_PARTY = "close_party"
     RECOVER = "recover"
     MANAGE_STAFF = "manage_staff"
-    CHANGE_SCHEME = "change_scheme"
     PROPOSE_REVERSAL = "propose_reversal"
     APPROVE_REVERSAL = "approve_reversal"
     PROPOSE_CIRCULATION = "propose_circulation"
@@ -211,9 +210,7 @@ ROLE_PERMISSIONS: dict[StaffRole, frozenset[Permission]] = {
         Permission.APPROVE_REVERSAL,
         Permission.APPROVE_CIRCULATION,
     },
-    StaffRole.TREASURER: frozenset(
-        {Permission.READ, Permission.PROPOSE_CIRCULATION, Permission.APPROVE_CIRCULATION, Permission.CHANGE_SCHEME}
-    ),
+    StaffRole.TREASURER: frozenset({Permission.READ, Permission.PROPOSE_CIRCULATION, Permission.APPROVE_CIRCULATION}),
     StaffRole.ADMINISTRATOR: frozenset({Permission.READ, Permission.MANAGE_STAFF}),
     StaffRole.AUDITOR: frozenset({Permission.READ}),
 }
