@@ -12,12 +12,12 @@ each flush writes the changed accounts of the next range of numbers, in order, a
 from __future__ import annotations
 
 import sqlite3
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 
 from counterfoil.ledger.rules import AccountState, Balances
-from counterfoil.ledger.sqlite_schema import BURNT, NARROW_MAX, number_from, wide
+from counterfoil.ledger.sqlite_schema import BURNT, FLUSH, FLUSH_COLUMNS, FLUSH_MANY, FLUSH_ROWS, NARROW_MAX, number_from, wide
 from counterfoil.ledger.types import Account, AccountFlags
 
 FLUSH_INTERVAL_EVENTS: Final = 8_192
@@ -233,25 +233,15 @@ class Cache:
 
     def _flush_accounts(self, db: sqlite3.Connection, accounts: list[CachedAccount]) -> None:
         changed = [account for account in accounts if account.last != account.flushed]
-        db.executemany(
-            """
-            UPDATE balances SET debits_pending = ?, debits_posted = ?, credits_pending = ?, credits_posted = ?, flags = ?, last = ?, count = ?
-            WHERE account = ?
-            """,
-            [
-                (
-                    wide(account.debits_pending),
-                    wide(account.debits_posted),
-                    wide(account.credits_pending),
-                    wide(account.credits_posted),
-                    account.flags,
-                    account.last,
-                    account.count,
-                    account.number,
-                )
-                for account in changed
-            ],
-        )
+        values: list[Any] = []
+        for a in changed:
+            values += (a.number, a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted, a.flags, a.last, a.count)
+        if self.wide:
+            values = [wide(value) for value in values]
+        many = FLUSH_ROWS * FLUSH_COLUMNS
+        full = len(values) // many * many
+        db.executemany(FLUSH_MANY, [values[start : start + many] for start in range(0, full, many)])
+        db.executemany(FLUSH, [values[start : start + FLUSH_COLUMNS] for start in range(full, len(values), FLUSH_COLUMNS)])
         for account in changed:
             account.flushed = account.last
 

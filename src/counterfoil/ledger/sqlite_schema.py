@@ -139,6 +139,13 @@ INSERT_ACCEPTED: Final = f"INSERT INTO events VALUES {_ACCEPTED}"
 INSERT_MANY_ACCEPTED: Final = f"INSERT INTO events VALUES {', '.join([_ACCEPTED] * ACCEPTED_ROWS)}"
 
 
+FLUSH_COLUMNS: Final = 8
+FLUSH_ROWS: Final = 64
+_FLUSHED: Final = f"({', '.join('?' * FLUSH_COLUMNS)})"
+FLUSH: Final = f"REPLACE INTO balances VALUES {_FLUSHED}"
+FLUSH_MANY: Final = f"REPLACE INTO balances VALUES {', '.join([_FLUSHED] * FLUSH_ROWS)}"
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode: transactions are begun by hand, and belong to the engine alone."""
     return sqlite3.connect(path, isolation_level=None, cached_statements=64, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1_000)
