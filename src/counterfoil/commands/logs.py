@@ -13,8 +13,8 @@ from typing import Any
 
 import structlog
 
-SECRET_NAMES = frozenset("pin code token secret password authorization cookie signature seed private_key body".split())
-"""Names whose values never stand in a log, whatever they are."""
+SECRET_NAMES = frozenset({"pin", "token", "secret", "password", "authorization", "cookie", "signature", "seed", "private_key", "body"})
+"""Names whose values never stand in a log, whatever they are. A `code` is redacted when it is digits: errors have codes, too."""
 REDACTED = "[redacted]"
 _NUMBER = re.compile(r"\+[0-9]{4,12}([0-9]{3})(?![0-9])", re.ASCII)
 
@@ -38,7 +38,7 @@ def configure(*, level: int = logging.INFO) -> None:
 def redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A log entry without secrets: values of SECRET_NAMES are taken out, phone numbers keep their last three digits."""
     for name, value in event.items():
-        if name.lower() in SECRET_NAMES:
+        if name.lower() in SECRET_NAMES or (name == "code" and str(value).isdigit()):
             event[name] = REDACTED
         elif isinstance(value, str):
             event[name] = _NUMBER.sub(r"…\1", value)
