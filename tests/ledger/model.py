@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -369,3 +370,13 @@ def _sound(filter: AccountFilter | QueryFilter) -> bool:
 def _agrees(record: Transfer | Account, filter: AccountFilter | QueryFilter, fields: Sequence[str]) -> bool:
     in_time = record.timestamp >= filter.timestamp_min and (filter.timestamp_max == 0 or record.timestamp <= filter.timestamp_max)
     return in_time and all(getattr(filter, field) in (0, getattr(record, field)) for field in fields)
+
+
+def agree(what: str, got: Any, expected: Any) -> None:
+    """Fails with the first difference. Here and not in a test, where pytest would compare long lists at length for every try."""
+    place = ""
+    if got != expected and isinstance(got, list) and isinstance(expected, list):
+        first = next((i for i, pair in enumerate(zip(got, expected, strict=False)) if pair[0] != pair[1]), min(len(got), len(expected)))
+        place = f", entry {first} of {len(expected)}"
+        got, expected = got[first : first + 1], expected[first : first + 1]
+    assert got == expected, f"{what}{place}: got {got}, expected {expected}"
