@@ -261,6 +261,25 @@ def test_log_is_moved_into_the_file_while_writing(folder: Path, monkeypatch: pyt
     assert audit(folder / "ledger") == written
 
 
+def test_long_reader_holds_up_no_write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_checkpoint, "INTERVAL_S", 0.001)
+    monkeypatch.setattr(sqlite_checkpoint, "WAL_SIZE_MAX_BYTES", 1)
+    engine = SqliteEngine.open(
+        folder / "ledger", connect=lambda p: sqlite3.connect(p, isolation_level=None, check_same_thread=False, timeout=5)
+    )
+    engine.create_accounts(ACCOUNTS, START)
+    reader = sqlite3.connect(folder / "ledger", isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM events").fetchone() == (0,)
+    for id_new in range(1, 100):
+        assert timeless(engine.create_transfers([plain(id_new)], START)) == ["CREATED"]
+        time.sleep(0.005)
+    assert reader.execute("SELECT count(*) FROM events").fetchone() == (0,)
+    reader.close()
+    engine.close()
+    assert audit(folder / "ledger") == 99
+
+
 # Faults
 
 

@@ -15,6 +15,8 @@ from typing import Final
 from counterfoil.ledger import sqlite_schema
 
 INTERVAL_S: Final = 0.25
+BUSY_TIMEOUT_MS: Final = 10
+"""How long a RESTART may wait for readers: it holds up the writer meanwhile. Then it gives up until the next interval."""
 WAL_SIZE_MAX_BYTES: Final = 64 * 1024 * 1024
 """Above it, the log is begun anew (it may be larger for a moment)."""
 
@@ -25,6 +27,7 @@ class Checkpointer:
     def __init__(self, path: Path) -> None:
         self._wal = path.with_name(path.name + "-wal")
         self._db = sqlite_schema.connect(path)
+        self._db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         self._written = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-checkpoint", daemon=True)
@@ -57,5 +60,5 @@ class Checkpointer:
     def _checkpoint(self) -> None:
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if self._wal.stat().st_size > WAL_SIZE_MAX_BYTES:
-            # Most was moved a moment ago, so the writer hardly waits. A reader in the way makes it give up: next time.
+            # Most was moved a moment ago, so the writer hardly waits. Somebody who reads for long makes it give up: next time.
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
