@@ -141,21 +141,27 @@ def send_waiting_again(connection: Connection, endpoint: int, now: int) -> None:
 
 def record(connection: Connection, outcomes: list[Outcome]) -> list[Recorded]:
     """Accounts for attempts, in order."""
-    known = select(outbox.c.id).where(outbox.c.id.in_([outcome.message for outcome in outcomes]))
-    there = set(connection.execute(known).scalars())  # a deleted endpoint's messages may be gone by now
+    ids = [outcome.message for outcome in outcomes]
+    there = set(connection.execute(_KNOWN, {"ids": ids}).scalars())  # a deleted endpoint's messages may be gone by now
     return [_record(connection, outcome) if outcome.message in there else Recorded(active=False) for outcome in outcomes]
 
 
 def _record(connection: Connection, outcome: Outcome) -> Recorded:
     row = connection.execute(_FOR_RECORD, {"message": outcome.message}).one()
     began, number = row.round_began_at or outcome.at, row.attempts + 1
-    connection.execute(attempts.insert().values(number=number, **{name: getattr(outcome, name) for name in _LOGGED}))
-    values: dict[str, Any] = {"attempts": number, "last_status": outcome.status}
-    if row.next_attempt_at == outcome.due_at:  # else it was asked for again while this attempt was under way, and is sent again
+    connection.execute(_LOG, {"number": number} | {name: getattr(outcome, name) for name in _LOGGED})
+    values = {"this": outcome.message, "attempts": number, "last_status": outcome.status}
+    if row.next_attempt_at == outcome.due_at:
         delivered_at = outcome.at if outcome.delivered else None
-        values |= {"delivered_at": delivered_at, "next_attempt_at": outcome.next_attempt_at}
-        values |= {"retries": row.retries + 1, "round_began_at": began}
-    connection.execute(update(outbox).where(outbox.c.id == outcome.message).values(values))
+        after = {
+            "delivered_at": delivered_at,
+            "next_attempt_at": outcome.next_attempt_at,
+            "retries": row.retries + 1,
+            "round_began_at": began,
+        }
+        connection.execute(_ACCOUNT_FOR, values | after)
+    else:  # asked for again while this attempt was under way: it is sent again
+        connection.execute(_COUNT, values)
     if row.state != EndpointState.ACTIVE:
         return Recorded(active=False)
     failing_since = None if outcome.delivered else outcome.at if row.failing_since is None else row.failing_since
@@ -169,7 +175,11 @@ def _record(connection: Connection, outcome: Outcome) -> Recorded:
     return Recorded(active=True)
 
 
+_KNOWN = select(outbox.c.id).where(outbox.c.id.in_(bindparam("ids", expanding=True)))
+_LOG = attempts.insert()
 _LOGGED = ("message", "endpoint", "at", "duration_ms", "status", "error")
+_COUNT = update(outbox).where(outbox.c.id == bindparam("this")).values(attempts=bindparam("attempts"), last_status=bindparam("last_status"))
+_ACCOUNT_FOR = _COUNT.values({name: bindparam(name) for name in ("delivered_at", "next_attempt_at", "retries", "round_began_at")})
 _FOR_RECORD = (
     select(
         outbox.c.attempts, outbox.c.retries, outbox.c.round_began_at, outbox.c.next_attempt_at, endpoints.c.state, endpoints.c.failing_since
@@ -248,18 +258,28 @@ def waiting(connection: Connection) -> list[tuple[int, int]]:
 
 def next_messages(connection: Connection, endpoint: int, *, without: Collection[int], limit: int) -> list[Message]:
     """What an endpoint is to be sent next, first due first, due or not yet."""
-    statement = select(outbox).where(outbox.c.endpoint == endpoint, outbox.c.next_attempt_at.is_not(None))
-    statement = statement.order_by(outbox.c.next_attempt_at, outbox.c.id).limit(limit + len(without))
-    return [message(row) for row in connection.execute(statement) if row.id not in without][:limit]
+    rows = connection.execute(_NEXT, {"endpoint": endpoint, "limit": limit + len(without)})
+    return [message(row) for row in rows if row.id not in without][:limit]
+
+
+_NEXT = (
+    select(outbox)
+    .where(outbox.c.endpoint == bindparam("endpoint"), outbox.c.next_attempt_at.is_not(None))
+    .order_by(outbox.c.next_attempt_at, outbox.c.id)
+    .limit(bindparam("limit"))
+)
 
 
 def target(connection: Connection, endpoint: int, now: int) -> Target | None:
     """Where to send; None when the endpoint is not active."""
-    row = connection.execute(select(endpoints).where(endpoints.c.id == endpoint)).first()
+    row = connection.execute(_ENDPOINT, {"endpoint": endpoint}).first()
     if row is None or row.state != EndpointState.ACTIVE:
         return None
     previous = (row.previous_secret,) if row.previous_secret and now < row.previous_until else ()
     return Target(row.id, row.url, (row.secret, *previous), row.failing_since is not None)
+
+
+_ENDPOINT = select(endpoints).where(endpoints.c.id == bindparam("endpoint"))
 
 
 def message(row: Row[Any]) -> Message:
