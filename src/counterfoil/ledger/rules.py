@@ -15,17 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
+from counterfoil.ledger.account_rules import apply_accounts
+from counterfoil.ledger.books import AccountState, Balances, Books, Movement, Outcome
 from counterfoil.ledger.types import (
     AMOUNT_ALL,
     TIMESTAMP_MAX,
     TRANSIENT,
     U128_MAX,
-    Account,
     AccountFlags,
-    CreateAccountResult,
-    CreateAccountStatus,
     CreateTransferResult,
     CreateTransferStatus,
     PendingStatus,
@@ -33,119 +30,22 @@ from counterfoil.ledger.types import (
     TransferFlags,
 )
 
+__all__ = [
+    "apply_transfers",
+    "apply_accounts",
+    "expire",
+    "batch_timestamp",
+    "expiry_timestamp",
+    "expires_at",
+    "AccountState",
+    "Balances",
+    "Books",
+    "Movement",
+    "Outcome",
+    "NANOSECONDS_PER_SECOND",
+]
+
 NANOSECONDS_PER_SECOND: Final = 1_000_000_000
-
-Balances = tuple[int, int, int, int]
-"""debits_pending, debits_posted, credits_pending, credits_posted, in minor units."""
-
-
-class AccountState:
-    """An account while rules run over it: the one mutable record of the ledger."""
-
-    __slots__ = (
-        "id",
-        "ledger",
-        "code",
-        "flags",
-        "debits_pending",
-        "debits_posted",
-        "credits_pending",
-        "credits_posted",
-        "user_data_128",
-        "user_data_64",
-        "user_data_32",
-        "timestamp",
-    )
-
-    def __init__(self, account: Account) -> None:
-        self.id = account.id
-        self.ledger = account.ledger
-        self.code = account.code
-        self.flags = int(account.flags)  # plain int: bit tests on IntFlag cost more than the rest of a rule
-        self.debits_pending = account.debits_pending
-        self.debits_posted = account.debits_posted
-        self.credits_pending = account.credits_pending
-        self.credits_posted = account.credits_posted
-        self.user_data_128 = account.user_data_128
-        self.user_data_64 = account.user_data_64
-        self.user_data_32 = account.user_data_32
-        self.timestamp = account.timestamp
-
-    def balances(self) -> Balances:
-        return (self.debits_pending, self.debits_posted, self.credits_pending, self.credits_posted)
-
-    def freeze(self) -> Account:
-        """The account as it stands now."""
-        return self.freeze_at(self.balances(), self.flags)
-
-    def freeze_at(self, balances: Balances, flags: int) -> Account:
-        """The account as it stood when it had these balances and flags; nothing else of an account ever changes."""
-        debits_pending, debits_posted, credits_pending, credits_posted = balances
-        return Account(
-            id=self.id,
-            ledger=self.ledger,
-            code=self.code,
-            flags=flags,
-            debits_pending=debits_pending,
-            debits_posted=debits_posted,
-            credits_pending=credits_pending,
-            credits_posted=credits_posted,
-            user_data_128=self.user_data_128,
-            user_data_64=self.user_data_64,
-            user_data_32=self.user_data_32,
-            timestamp=self.timestamp,
-        )
-
-
-class Books:
-    """Everything that a batch can touch, filled by the engine before the rules run (TigerBeetle's `prefetch`).
-
-    Attributes:
-        accounts: by id: every account that exists and that an event of the batch (or a pending transfer it resolves) names.
-        transfers: by id: every recorded transfer that an event names by its own id or by pending_id.
-        pending: by id of a recorded pending transfer: its status now.
-        failed: ids that were burnt by a transient refusal, among those the batch names.
-    """
-
-    __slots__ = ("accounts", "transfers", "pending", "failed")
-
-    def __init__(self) -> None:
-        self.accounts: dict[int, AccountState] = {}
-        self.transfers: dict[int, Transfer] = {}
-        self.pending: dict[int, PendingStatus] = {}
-        self.failed: set[int] = set()
-
-
-class Movement(msgspec.Struct, frozen=True, gc=False):
-    """A recorded transfer (or an expiry) and both accounts' balances right after it.
-
-    Attributes:
-        transfer: as recorded, with its timestamp and resolved fields; for an expiry, the pending transfer.
-        timestamp: of the event: the transfer's own, or the expiry's.
-        debit_balances, credit_balances: (debits_pending, debits_posted, credits_pending, credits_posted) after it.
-        debit_flags, credit_flags: the accounts' flags after it.
-        resolved: the status that the pending transfer got by it (POSTED, VOIDED, EXPIRED), else NONE.
-    """
-
-    transfer: Transfer
-    timestamp: int
-    debit_balances: Balances
-    credit_balances: Balances
-    debit_flags: int
-    credit_flags: int
-    resolved: PendingStatus
-
-
-class Outcome:
-    """What a batch did: `results` per event, `movements` to record in order, ids newly `failed`. Changed accounts are in the Books."""
-
-    __slots__ = ("results", "movements", "failed")
-
-    def __init__(self) -> None:
-        self.results: list[CreateTransferResult] = []
-        self.movements: list[Movement] = []
-        self.failed: list[int] = []
-
 
 # Flags as plain integers, for speed.
 _LINKED: Final = int(TransferFlags.LINKED)
@@ -162,12 +62,9 @@ _CLOSING: Final = _CLOSING_DEBIT | _CLOSING_CREDIT
 _NOT_WITH_POST_OR_VOID: Final = _PENDING | _BALANCING | _CLOSING
 _TRANSFER_FLAGS_UNKNOWN: Final = ~(_LINKED | _PENDING | _POST_OR_VOID | _BALANCING | _CLOSING)
 
-_ACCOUNT_LINKED: Final = int(AccountFlags.LINKED)
 _DEBITS_MUST_NOT_EXCEED_CREDITS: Final = int(AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS)
 _CREDITS_MUST_NOT_EXCEED_DEBITS: Final = int(AccountFlags.CREDITS_MUST_NOT_EXCEED_DEBITS)
-_LIMITS: Final = _DEBITS_MUST_NOT_EXCEED_CREDITS | _CREDITS_MUST_NOT_EXCEED_DEBITS
 _CLOSED: Final = int(AccountFlags.CLOSED)
-_ACCOUNT_FLAGS_UNKNOWN: Final = ~(_ACCOUNT_LINKED | _LIMITS | int(AccountFlags.HISTORY) | _CLOSED)
 
 _CREATED: Final = CreateTransferStatus.CREATED
 _EXISTS: Final = CreateTransferStatus.EXISTS
@@ -548,79 +445,3 @@ def _exists_post_or_void(t: Transfer, flags: int, e: Transfer, p: Transfer) -> C
     if t.code not in (0, e.code): return CreateTransferStatus.EXISTS_WITH_DIFFERENT_CODE
     # fmt: on
     return _EXISTS
-
-
-def apply_accounts(accounts: Sequence[Account], *, timestamp: int, books: Books) -> list[CreateAccountResult]:
-    """Creates accounts; the last event has `timestamp`. New ones are in `books.accounts`. Chains and repeats as for transfers."""
-    results: list[CreateAccountResult] = []
-    index_last = len(accounts) - 1
-    timestamp_event = timestamp - len(accounts)
-    assert timestamp_event >= 0, (timestamp, len(accounts))
-    chain_start = -1
-    chain_broken = False
-
-    for index, account in enumerate(accounts):
-        timestamp_event += 1
-        linked = account.flags & _ACCOUNT_LINKED
-        if linked and chain_start < 0:
-            chain_start = index
-
-        if linked and index == index_last:
-            status = CreateAccountStatus.LINKED_EVENT_CHAIN_OPEN
-        elif chain_broken:
-            status = CreateAccountStatus.LINKED_EVENT_FAILED
-        elif account.timestamp != 0:
-            status = CreateAccountStatus.TIMESTAMP_MUST_BE_ZERO
-        else:
-            status = _create_account(account, timestamp_event, books)
-
-        # Looked up before the chain is taken back: the record may be an earlier event of this very chain.
-        existing = status is CreateAccountStatus.EXISTS
-        timestamp_result = books.accounts[account.id].timestamp if existing else timestamp_event
-        if status is not CreateAccountStatus.CREATED and chain_start >= 0 and not chain_broken:
-            chain_broken = True
-            for earlier in range(chain_start, index):
-                del books.accounts[accounts[earlier].id]
-                results[earlier] = CreateAccountResult(results[earlier].timestamp, CreateAccountStatus.LINKED_EVENT_FAILED)
-        results.append(CreateAccountResult(timestamp_result, status))
-
-        if not linked:
-            chain_start = -1
-            chain_broken = False
-
-    assert len(results) == len(accounts), (len(results), len(accounts))
-    return results
-
-
-def _create_account(a: Account, timestamp: int, books: Books) -> CreateAccountStatus:  # noqa: C901 - one list of refusals
-    # fmt: off
-    if a.reserved != 0: return CreateAccountStatus.RESERVED_FIELD
-    if a.flags & _ACCOUNT_FLAGS_UNKNOWN: return CreateAccountStatus.RESERVED_FLAG
-
-    if a.id == 0: return CreateAccountStatus.ID_MUST_NOT_BE_ZERO
-    if a.id == U128_MAX: return CreateAccountStatus.ID_MUST_NOT_BE_INT_MAX
-
-    e = books.accounts.get(a.id)
-    if e is not None:
-        if a.flags != e.flags: return CreateAccountStatus.EXISTS_WITH_DIFFERENT_FLAGS  # also when it was closed since
-        if a.user_data_128 != e.user_data_128: return CreateAccountStatus.EXISTS_WITH_DIFFERENT_USER_DATA_128
-        if a.user_data_64 != e.user_data_64: return CreateAccountStatus.EXISTS_WITH_DIFFERENT_USER_DATA_64
-        if a.user_data_32 != e.user_data_32: return CreateAccountStatus.EXISTS_WITH_DIFFERENT_USER_DATA_32
-        if a.ledger != e.ledger: return CreateAccountStatus.EXISTS_WITH_DIFFERENT_LEDGER
-        if a.code != e.code: return CreateAccountStatus.EXISTS_WITH_DIFFERENT_CODE
-        return CreateAccountStatus.EXISTS
-
-    if a.flags & _LIMITS == _LIMITS: return CreateAccountStatus.FLAGS_ARE_MUTUALLY_EXCLUSIVE
-    if a.debits_pending != 0: return CreateAccountStatus.DEBITS_PENDING_MUST_BE_ZERO
-    if a.debits_posted != 0: return CreateAccountStatus.DEBITS_POSTED_MUST_BE_ZERO
-    if a.credits_pending != 0: return CreateAccountStatus.CREDITS_PENDING_MUST_BE_ZERO
-    if a.credits_posted != 0: return CreateAccountStatus.CREDITS_POSTED_MUST_BE_ZERO
-    if a.ledger == 0: return CreateAccountStatus.LEDGER_MUST_NOT_BE_ZERO
-    if a.code == 0: return CreateAccountStatus.CODE_MUST_NOT_BE_ZERO
-    # fmt: on
-
-    # After this point, the account must be created.
-    state = AccountState(a)
-    state.timestamp = timestamp
-    books.accounts[a.id] = state
-    return CreateAccountStatus.CREATED
