@@ -181,7 +181,7 @@ async def serving(folder: Path, clock: PatientClock | None = None, **settings: A
         server = uvicorn.Server(
             uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False, server_header=False)
         )
-        server.capture_signals = nullcontext  # type: ignore[method-assign]
+        server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
         task = asyncio.create_task(server.serve())
         try:
             while not server.started:
