@@ -164,6 +164,17 @@ def test_ids_burnt_and_pending_transfers_and_time_outlive_a_restart(path: Path) 
     assert audit(path) == 4
 
 
+def test_what_is_due_first_is_released_first_whichever_was_made_first(path: Path) -> None:
+    engine = SqliteEngine.open(path)
+    engine.create_accounts(ACCOUNTS, START)
+    engine.create_transfers([plain(1, 1, flags=2, timeout=9), plain(2, 2, flags=2, timeout=1), plain(3, 4, flags=2, timeout=5)], START)
+    for seconds, left in ((0, 7), (2, 5), (6, 1), (8, 1), (10, 0)):
+        engine.expire_pending_transfers(START + seconds * SECOND)
+        assert [account.credits_pending for account in engine.lookup_accounts([2])] == [left], seconds
+    engine.close()
+    assert audit(path) == 6
+
+
 def test_timestamps_rise_though_the_clock_goes_back(path: Path) -> None:
     engine = SqliteEngine.open(path)
     engine.create_accounts(ACCOUNTS, START)

@@ -168,19 +168,12 @@ class Ledger:
 
 def _check_transfer(t: Transfer) -> None:
     """Refuses numbers that no engine can hold: they would be a bug there, and stop the writer for everybody."""
+    # Joined bit by bit, numbers are in range just when each of them is; half the cost of asking one by one. Unary plus: see `sqlite_batch`.
     if not (
-        0 <= t.id <= U128_MAX
-        and 0 <= t.debit_account_id <= U128_MAX
-        and 0 <= t.credit_account_id <= U128_MAX
-        and 0 <= t.amount <= U128_MAX
-        and 0 <= t.pending_id <= U128_MAX
-        and 0 <= t.user_data_128 <= U128_MAX
+        0 <= t.id | t.debit_account_id | t.credit_account_id | t.amount | t.pending_id | t.user_data_128 <= U128_MAX
         and 0 <= t.user_data_64 <= U64_MAX
-        and 0 <= t.user_data_32 <= U32_MAX
-        and 0 <= t.timeout <= U32_MAX
-        and 0 <= t.ledger <= U32_MAX
-        and 0 <= t.code <= U16_MAX
-        and 0 <= t.flags <= U16_MAX
+        and 0 <= t.user_data_32 | t.timeout | t.ledger <= U32_MAX
+        and 0 <= +t.code | +t.flags <= U16_MAX
     ):
         raise errors.Malformed("transfers", f"a number of transfer {t.id} is out of range")
 
