@@ -2,7 +2,7 @@
 
 python -m bench                 all but the long ones
 python -m bench --quick         whether it works
-python -m bench --only ledger   those whose name begins so
+python -m bench --only payments those whose name begins so
 python -m bench --full          a million accounts and five million transfers, too
 """
 
@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import ledger
+from bench import ledger, payments
 from bench.measure import Measure, Options, Workload, print_table, write_results
 
 WORKLOADS: list[Workload] = [
     *ledger.WORKLOADS,
+    *payments.WORKLOADS,
 ]
 
 
