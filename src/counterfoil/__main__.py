@@ -58,7 +58,7 @@ def _nobody_reads() -> int:
 
 def run(parsed: argparse.Namespace, output: Output) -> Answer:
     """The command's answer. What a command needs is imported when it is run, so that --help is instant."""
-    if parsed.command in ("wallet", "staff"):
+    if parsed.command in ("wallet", "staff") and parsed.action != "first":
         return _with_key(parsed)
     if parsed.command == "demo":
         from counterfoil.commands import logs
@@ -76,6 +76,7 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
         ("keys", "show"): scheme.keys_show,
         ("keys", "create"): scheme.keys_create,
         ("import", "book"): scheme.import_book_file,
+        ("staff", "first"): scheme.first_staff,
     }
     return commands[parsed.command, getattr(parsed, "action", None)](parsed, output)
 

@@ -82,10 +82,11 @@ class Desk:
 
 
 class Cutting:
-    """A network that loses answers: passes requests on to the server, or not, and hangs up on whoever pays."""
+    """A network that loses answers: hangs up on whoever POSTs to `path`, after passing it on to the server or not."""
 
-    def __init__(self, port: int, *, passes_on: bool) -> None:
+    def __init__(self, port: int, *, passes_on: bool, path: str = "/v1/payments") -> None:
         self.passes_on = passes_on
+        self.path = path
         self.cut = 0
         self._port = port
 
@@ -101,12 +102,12 @@ class Cutting:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
         body = await reader.readexactly(length)
-        paying = head.startswith(b"POST /v1/payments ")
-        if not paying or self.passes_on:
+        cutting = head.startswith(f"POST {self.path} ".encode())
+        if not cutting or self.passes_on:
             answer = await self._ask(head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + body)
-            if not paying:
+            if not cutting:
                 writer.write(answer)
-        self.cut += paying
+        self.cut += cutting
         with contextlib.suppress(ConnectionError):
             await writer.drain()
         writer.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx2
 import pytest
 
+from counterfoil.commands import keyfile
 from counterfoil.parties.types import StaffRole
 from tests.commands.desk import Desk
 
@@ -88,3 +91,31 @@ async def test_a_customer_gets_no_link(desk: Desk) -> None:
     key = desk.key(await desk.site.scheme.customer(), "nosy")
     ran = await desk.run("staff", "login", "--key", key, "--json")
     assert (ran.code, ran.json["code"]) == (1, "forbidden")
+
+
+async def test_somebody_new_gets_a_key_of_their_own_at_the_counter(desk: Desk) -> None:
+    books = desk.folder / "books.key"
+    code, opened = await staff(desk, StaffRole.CLERK, "clerk", "open", "merchant", "Anchor Books", "--new-key", str(books))
+    assert code == 0, opened
+    payer = await desk.site.scheme.customer(funds=1_000)
+    assert (await desk.wallet(desk.key(payer, "reader"), "pay", str(opened["merchant_code"]), "8")).code == 0
+    assert (await desk.wallet(books, "balance")).json["balance"] == 796
+
+    noel = desk.folder / "noel.key"
+    argv = ("open", "staff", "Amélie Noël", "--handle", "noel", "--role", "treasurer", "--new-key", str(noel))
+    assert (await staff(desk, StaffRole.CLERK, "clerk", *argv))[1]["code"] == "forbidden"
+    assert not noel.exists()
+    code, member = await staff(desk, StaffRole.ADMINISTRATOR, "administrator", *argv)
+    assert (code, member["roles"]) == (0, ["treasurer"])
+    assert (await desk.run("staff", "proposals", "--key", noel)).code == 0
+    assert (await desk.run("wallet", "balance", "--key", noel)).code == 1
+
+
+async def test_a_new_schemes_first_administrator_is_opened_once(desk: Desk, tmp_path: Path) -> None:
+    argv = ("staff", "first", "Victor Hale", "--handle", "hale", "--data", tmp_path / "data", "--json")
+    first = await desk.run(*argv, "--new-key", tmp_path / "hale.key")
+    assert first.code == 0, first
+    assert keyfile.load(tmp_path / "hale.key").party == first.json["party"]
+    second = await desk.run(*argv, "--new-key", tmp_path / "second.key")
+    assert (second.code, second.json["code"]) == (1, "not_in_this_state")
+    assert not (tmp_path / "second.key").exists()

@@ -261,6 +261,30 @@ async def test_a_key_is_never_written_over(desk: Desk) -> None:
     assert key.read_bytes() == before
 
 
+async def test_an_account_whose_opening_was_not_answered_is_opened_once_with_the_same_key(desk: Desk) -> None:
+    path = desk.folder / "lost.key"
+    argv = ("create", "--number", "+13405550113", "--name", "Lost", "--pin", "2580")
+    async with Cutting(desk.site.port, passes_on=True, path="/v1/accounts") as server:
+        assert (await desk.wallet(path, *argv, server=server)).code == 3
+    key = keyfile.load(path)
+    assert key.party == ""
+    assert (await desk.wallet(path, "balance")).code == 2
+    made = await desk.wallet(path, *argv, server=desk.server)
+    assert made.code == 0, made
+    assert (keyfile.load(path).seed, keyfile.load(path).party) == (key.seed, made.json["party"])
+    assert (await desk.wallet(path, "balance", server=desk.server)).json["name"] == "Lost"
+
+
+async def test_an_account_that_was_refused_leaves_no_key(desk: Desk) -> None:
+    path = desk.folder / "refused.key"
+    taken = await desk.site.scheme.customer()
+    ran = await desk.wallet(path, "create", "--number", taken.address, "--name", "Thief", "--pin", "2580", server=desk.server)
+    assert (ran.code, ran.json["code"]) == (1, "already_taken")
+    assert not path.exists()
+    weak = await desk.wallet(path, "create", "--number", "+13405550114", "--name", "X", "--pin", "1234", server=desk.server)
+    assert (weak.code, path.exists()) == (1, False)
+
+
 async def test_a_server_that_is_not_there_is_unavailable(desk: Desk) -> None:
     key = desk.key(await desk.site.scheme.customer(), "no_server")
     ran = await desk.wallet(key, "balance", server="http://127.0.0.1:9")

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from counterfoil.clock import Clock
 from counterfoil.commands import keyfile
-from counterfoil.commands.client import Client
+from counterfoil.commands.client import Client, ServerRefused
 from counterfoil.commands.keyfile import KeyFile
 from counterfoil.commands.output import DONE, REFUSED, Answer, WrongUse, pairs, plain, table
 from counterfoil.commands.pay import checked_id
@@ -32,59 +34,79 @@ REQUEST_DAYS_MAX = 90
 
 
 def create(path: Path, server: str, arguments: argparse.Namespace, clock: Clock) -> Answer:
-    """Makes a key, proves the number with the code that is sent to it, and opens the account."""
-    if path.exists():
-        raise WrongUse(f"{path} is already there: a key is never written over")
+    """Makes a key, proves the number with the code that is sent to it, and opens the account.
+
+    The key is on the disk before it is sent: when the answer is lost, the same command goes on with the same key, and the
+    server answers with the same account.
+    """
     client = Client(server, None, clock)
     scheme = client.get("/v1/scheme", signed=False)
     try:
         number = parse_number(arguments.number, scheme["region"], "--number")
     except Malformed as error:
         raise WrongUse(error.detail) from None
+    begun_before = path.exists()
+    key = _begun(path, number, client.server, scheme, arguments.name, clock)
     sent = client.post("/v1/codes", {"number": number, "purpose": "enrol"}, signed=False)
     code = arguments.code or sent.get("code") or _ask("The code that was sent to your number: ", "--code")
-    pin = arguments.pin or (_ask_secret("A PIN of 4 to 8 digits: ", "--pin"))
-    seed, device = keyfile.new_seed(clock.random_bytes(32)), new_id(clock)
-    key = KeyFile(
-        server=client.server,
+    pin = arguments.pin or _ask_secret("A PIN of 4 to 8 digits: ", "--pin")
+    statement = statements.enrol(
+        origin=key.origin,
+        number=number,
+        device=parse_id(key.device, "device"),
+        algorithm=KeyAlgorithm.ED25519,
+        public_key=bytes(key.signing_key.verify_key),
+    )
+    body = {"number": number, "code": code, "name": arguments.name, "language": arguments.language, "pin": pin}
+    try:
+        opened = client.post("/v1/accounts", body | {"key": key_body(key, statement)}, signed=False)
+    except ServerRefused:
+        if not begun_before:  # a no to the first try: nobody has heard of this key
+            path.unlink()
+        raise
+    key = msgspec.structs.replace(key, party=opened["party"], account=opened["account"], name=opened["name"])
+    keyfile.complete(path, key)
+    rows = [
+        ("Opened for", plain(key.name)),
+        ("Number", number),
+        ("Account", key.account),
+        ("Key file", f"{path} (whoever has it can spend your money)"),
+        ("Operator's key", f"{key.operator_key} (compare it with what the operator has published)"),
+    ]
+    if arguments.handle:
+        handle = Wallet(path, None, clock).client.post("/v1/handle", {"handle": arguments.handle})["handle"]
+        rows.append(("Handle", f"@{handle}"))
+        opened = opened | {"handle": handle}
+    return Answer(opened | {"number": number, "key_file": str(path), "operator_key": key.operator_key}, pairs(rows))
+
+
+def _begun(path: Path, number: str, server: str, scheme: dict[str, Any], name: str, clock: Clock) -> KeyFile:
+    """A new key, saved; or the one that an earlier try for the same number has left without knowing what came of it."""
+    if path.exists():
+        key = keyfile.load(path)
+        if key.party or key.number != number or key.origin != scheme["origin"]:
+            raise WrongUse(f"{path} is already there: a key is never written over")
+        return key
+    key = new_key(server, scheme, clock, name=name, number=number)
+    keyfile.save(path, key)
+    return key
+
+
+def new_key(server: str, scheme: dict[str, Any], clock: Clock, *, name: str, number: str = "") -> KeyFile:
+    """A fresh key for whoever is going to be `name`. `scheme`: what the server says of itself at /v1/scheme."""
+    return KeyFile(
+        server=server,
         origin=scheme["origin"],
         currency=scheme["currency"],
         digits=scheme["digits"],
         operator_key=scheme["operator_key"],
         party="",
         account="",
-        device=id_text(device),
-        seed=seed,
-        name=arguments.name,
+        device=id_text(new_id(clock)),
+        seed=keyfile.new_seed(clock.random_bytes(32)),
+        name=name,
         number=number,
     )
-    public_key = bytes(key.signing_key.verify_key)
-    statement = statements.enrol(origin=key.origin, number=number, device=device, algorithm=KeyAlgorithm.ED25519, public_key=public_key)
-    body = {
-        "number": number,
-        "code": code,
-        "name": arguments.name,
-        "language": arguments.language,
-        "pin": pin,
-        "key": _key_body(key, statement),
-    }
-    opened = client.post("/v1/accounts", body, signed=False)
-    key = KeyFile(**(_fields(key) | {"party": opened["party"], "account": opened["account"], "name": opened["name"]}))
-    keyfile.save(path, key)
-    lines = pairs(
-        [
-            ("Opened for", plain(key.name)),
-            ("Number", number),
-            ("Account", key.account),
-            ("Key file", f"{path} (whoever has it can spend your money)"),
-            ("Operator's key", f"{key.operator_key} (compare it with what the operator has published)"),
-        ]
-    )
-    if arguments.handle:
-        handle = Wallet(path, None, clock).client.post("/v1/handle", {"handle": arguments.handle})["handle"]
-        lines.append(f"Handle          @{handle}")
-        opened = opened | {"handle": handle}
-    return Answer(opened | {"number": number, "key_file": str(path), "operator_key": key.operator_key}, lines)
 
 
 def _ask(prompt: str, option: str) -> str:
@@ -100,11 +122,8 @@ def _ask_secret(prompt: str, option: str) -> str:
     return getpass.getpass(prompt)
 
 
-def _fields(key: KeyFile) -> dict[str, Any]:
-    return {name: getattr(key, name) for name in KeyFile.__struct_fields__}
-
-
-def _key_body(key: KeyFile, statement: bytes, label: str = "command line") -> dict[str, Any]:
+def key_body(key: KeyFile, statement: bytes, label: str = "command line") -> dict[str, Any]:
+    """A key as the API takes it, with its own signature over `statement`."""
     return {
         "device": key.device,
         "algorithm": "ed25519",
@@ -175,8 +194,8 @@ def _add_device(wallet: Wallet, path: Path) -> Answer:
     if path.exists():
         raise WrongUse(f"{path} is already there: a key is never written over")
     device = new_id(wallet.clock)
-    fresh = {"device": id_text(device), "seed": keyfile.new_seed(wallet.clock.random_bytes(32))}
-    key = KeyFile(**(_fields(wallet.key) | fresh))
+    seed = keyfile.new_seed(wallet.clock.random_bytes(32))
+    key = msgspec.structs.replace(wallet.key, device=id_text(device), seed=seed)
     statement = statements.add_device(
         origin=key.origin,
         party=parse_id(key.party, "party"),
@@ -186,7 +205,7 @@ def _add_device(wallet: Wallet, path: Path) -> Answer:
     )
     keyfile.save(path, key)  # first: a key that is enrolled and lost would have to be taken away again
     body = {
-        "key": _key_body(key, statement),
+        "key": key_body(key, statement),
         "by_device": wallet.key.device,
         "signature": base64_text(wallet.key.signing_key.sign(statement).signature),
     }

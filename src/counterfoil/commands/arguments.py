@@ -251,16 +251,34 @@ def _staff(commands: _Commands[argparse.ArgumentParser]) -> None:
         command.add_argument("--data", default=None, metavar="DIR", help=argparse.SUPPRESS)
         return command
 
+    first = _data(
+        _add(
+            staff,
+            "first",
+            "open a new scheme's first member of staff, an administrator; the server must not be running",
+            "staff first 'Victor Hale' --handle hale --new-key hale.key --data /var/lib/counterfoil",
+        )
+    )
+    first.add_argument("name", help="of the administrator")
+    first.add_argument("--handle", required=True, help="such as hale")
+    first.add_argument("--new-key", type=Path, required=True, metavar="FILE", help="make their key, in this new file")
     add("login", "get a link to the staff pages that works once", "--key demo-data/wallets/osborne.key")
     _who(add("party", "show who somebody is", "@neema_fruit"))
     opening = add(
-        "open", "open an account at the counter", "merchant 'Quay Books' --handle quay_books", "customer 'Rose Hale' --number +16715550199"
+        "open",
+        "open an account at the counter",
+        "merchant 'Quay Books' --handle quay_books --new-key books.key",
+        "customer 'Rose Hale' --number +16715550199",
+        "staff 'Amélie Noël' --handle noel --role treasurer --new-key noel.key",
     )
-    opening.add_argument("kind", choices=("customer", "merchant", "agent", "institution"))
+    opening.add_argument("kind", choices=("customer", "merchant", "agent", "institution", "staff"))
     opening.add_argument("name", help="as payers see it")
     for option in ("--number", "--handle", "--tier"):
         opening.add_argument(option, default=None)
     opening.add_argument("--language", default="en")
+    roles = ("clerk", "supervisor", "treasurer", "administrator", "auditor")
+    opening.add_argument("--role", choices=roles, action="append", default=[], help="of a member of staff; may be given more than once")
+    opening.add_argument("--new-key", type=Path, default=None, metavar="FILE", help="make their first key, in this new file")
     tier = add("tier", "move somebody to another tier", "@clara_barlow identity_verified --reason 'passport seen'")
     _who(tier)
     tier.add_argument("tier")

@@ -33,6 +33,7 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         seed: the Ed25519 private key, 32 bytes.
         operator_key: the operator's public key, pinned when the wallet was made: receipts are checked against it.
+        party: "" until the account has been opened: the key is on the disk before anybody hears of it.
         account: "" for members of staff, who hold no account.
     """
 
@@ -99,6 +100,13 @@ def save(path: Path, key: KeyFile) -> None:
     if path.exists():
         raise WrongUse(f"{path} is already there: a key is never written over")
     path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n")
+
+
+def complete(path: Path, key: KeyFile) -> None:
+    """Adds to a saved key file whose it is, once that is known. The private key stays the one that is there."""
+    before = load(path)
+    assert (before.seed, before.device, before.party) == (key.seed, key.device, ""), path
     _write(path, msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n")
 
 

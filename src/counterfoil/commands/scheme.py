@@ -13,9 +13,13 @@ import msgspec
 
 from counterfoil import app
 from counterfoil.clock import SystemClock
+from counterfoil.commands import keyfile
+from counterfoil.commands.account import new_key
+from counterfoil.commands.keyfile import KeyFile
 from counterfoil.commands.output import DONE, REFUSED, Answer, Failure, Output, WrongUse, pairs, plain, table
 from counterfoil.config import Config, load
-from counterfoil.errors import CounterfoilError, Malformed
+from counterfoil.errors import CounterfoilError, Malformed, Refused
+from counterfoil.ids import id_text, new_id, parse_id
 from counterfoil.institutions.book.mapping import load_mapping
 from counterfoil.institutions.book.service import import_book
 from counterfoil.institutions.book.types import BookReport
@@ -23,6 +27,9 @@ from counterfoil.ledger import check as ledger_check
 from counterfoil.ledger.chart import Chart
 from counterfoil.ledger.service import Ledger
 from counterfoil.money import Currency, format_amount, parse_amount
+from counterfoil.parties import statements
+from counterfoil.parties.service import NewKey, NewParty
+from counterfoil.parties.types import KeyAlgorithm, PartyKind, StaffRole
 from counterfoil.store.migrations import migrate as migrate_store
 from counterfoil.web.values import base64_text
 
@@ -119,6 +126,51 @@ def keys_create(arguments: argparse.Namespace, output: Output) -> Answer:
         ("Scheme", config.origin),
     ]
     return Answer({"operator_key": base64_text(key), "hex": key.hex(), "origin": config.origin}, pairs(rows))
+
+
+def first_staff(arguments: argparse.Namespace, output: Output) -> Answer:
+    """Opens a new scheme's first member of staff, an administrator, with a key file. Refused once there is one."""
+    config, clock = config_of(arguments), SystemClock()
+
+    async def run() -> KeyFile:
+        async with app.running(config, clock) as services:
+            rules = services.payments.rules
+            scheme = {
+                "origin": rules.origin,
+                "currency": rules.currency.code,
+                "digits": rules.currency.digits,
+                "operator_key": base64_text(services.payments.acknowledger.public_key),
+            }
+            key = new_key(f"http://{config.host}:{config.port}", scheme, clock, name=arguments.name)
+            device, public_key = parse_id(key.device), bytes(key.signing_key.verify_key)
+            algorithm = KeyAlgorithm.ED25519
+            statement = statements.enrol(origin=rules.origin, number="", device=device, algorithm=algorithm, public_key=public_key)
+            possession = key.signing_key.sign(statement).signature
+            keyfile.save(arguments.new_key, key)
+            first = NewParty(
+                id=new_id(clock),
+                kind=PartyKind.STAFF,
+                name=arguments.name,
+                language=config.languages[0],
+                handle=arguments.handle,
+                key=NewKey(device=device, algorithm=algorithm, public_key=public_key, possession=possession),
+                roles=frozenset({StaffRole.ADMINISTRATOR}),
+            )
+            try:
+                party = await services.parties.enrolment.open_first_staff(first)
+            except Refused:
+                arguments.new_key.unlink()
+                raise
+            key = msgspec.structs.replace(key, party=id_text(party.id))
+            keyfile.complete(arguments.new_key, key)
+            return key
+
+    key = unwrapped(lambda: asyncio.run(run()))
+    data = {"party": key.party, "device": key.device, "name": key.name, "key_file": str(arguments.new_key)}
+    rows = [("Administrator", plain(key.name)), ("Key file", str(arguments.new_key)), ("Party", key.party)]
+    return Answer(
+        data, [*pairs(rows), "Open the others with: counterfoil staff open staff NAME --role ROLE --handle HANDLE --new-key FILE"]
+    )
 
 
 def import_book_file(arguments: argparse.Namespace, output: Output) -> Answer:

@@ -6,10 +6,18 @@ import argparse
 import re
 from typing import Any
 
+import msgspec
+
+from counterfoil.commands import keyfile
+from counterfoil.commands.account import key_body, new_key
+from counterfoil.commands.client import ServerRefused
 from counterfoil.commands.output import DONE, REFUSED, Answer, WrongUse, pairs, plain, table
 from counterfoil.commands.pay import checked_id
 from counterfoil.commands.wallet import Wallet
-from counterfoil.ids import id_text
+from counterfoil.ids import id_text, parse_id
+from counterfoil.parties import statements
+from counterfoil.parties.numbers import parse_number
+from counterfoil.parties.types import KeyAlgorithm
 
 PROPOSALS, PARTIES, FREEZES = "/v1/staff/proposals", "/v1/staff/parties", "/v1/staff/freezes"
 
@@ -27,8 +35,8 @@ def party(wallet: Wallet, arguments: argparse.Namespace) -> Answer:
 
 
 def open_party(wallet: Wallet, arguments: argparse.Namespace) -> Answer:
-    """Opens an account for somebody at the counter. Without a key: they bring their phone later."""
-    body = {
+    """Opens an account for somebody at the counter; with --new-key, also their first key file."""
+    body: dict[str, Any] = {
         "id": id_text(wallet.new_id()),
         "kind": arguments.kind,
         "name": arguments.name,
@@ -36,8 +44,34 @@ def open_party(wallet: Wallet, arguments: argparse.Namespace) -> Answer:
         "number": arguments.number,
         "handle": arguments.handle,
         "tier": arguments.tier,
+        "roles": arguments.role,
     }
-    return _party(wallet, wallet.client.post(PARTIES, {name: value for name, value in body.items() if value is not None}))
+    if bool(arguments.role) != (arguments.kind == "staff"):
+        raise WrongUse("--role is for members of staff, and they need one")
+    key = None
+    if arguments.new_key is not None:
+        scheme = wallet.client.get("/v1/scheme", signed=False)
+        number = parse_number(arguments.number, scheme["region"], "--number") if arguments.number else ""
+        key = new_key(wallet.client.server, scheme, wallet.clock, name=arguments.name, number=number)
+        keyfile.save(arguments.new_key, key)
+        statement = statements.enrol(
+            origin=key.origin,
+            number=number,
+            device=parse_id(key.device, "device"),
+            algorithm=KeyAlgorithm.ED25519,
+            public_key=bytes(key.signing_key.verify_key),
+        )
+        body["key"] = key_body(key, statement)
+    try:
+        opened = wallet.client.post(PARTIES, {name: value for name, value in body.items() if value})
+    except ServerRefused:
+        if key is not None:
+            arguments.new_key.unlink()
+        raise
+    if key is not None:
+        whose = {"party": opened["id"], "account": opened["account"] or "", "name": opened["name"]}
+        keyfile.complete(arguments.new_key, msgspec.structs.replace(key, **whose))
+    return _party(wallet, opened)
 
 
 def tier(wallet: Wallet, arguments: argparse.Namespace) -> Answer:

@@ -32,6 +32,8 @@ class Wallet:
     def __init__(self, path: Path, server: str | None, clock: Clock) -> None:
         self.path = path
         self.key: KeyFile = keyfile.load(path)
+        if not self.key.party:
+            raise WrongUse(f"the account of {path} is not open yet: run the same `counterfoil wallet create` again")
         self.clock = clock
         self.client = Client(server or self.key.server, self.key, clock)
         self.currency = Currency(code=self.key.currency, digits=self.key.digits, ledger=1)
