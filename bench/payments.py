@@ -69,7 +69,9 @@ def payments(options: Options) -> list[Measure]:
     count, single, runs = (2_000, 500, 2) if options.quick else (40_000, 6_000, 5)
     people = 100 if options.quick else PEOPLE
     rates: dict[str, list[float]] = {"payments.one-commit-each": [], "payments.closed-256": []}
-    latencies: dict[str, list[float]] = {f"payments.{name}": [] for name in ("closed-256.p50", "closed-256.p99", "open-2000.p50", "open-2000.p99")}
+    latencies: dict[str, list[float]] = {
+        f"payments.{name}": [] for name in ("closed-256.p50", "closed-256.p99", "open-2000.p50", "open-2000.p99")
+    }
     with server(people=people) as grouped, server("--one-by-one", people=people) as alone:
         at_rest = grouped.resident_mb()
         for _ in range(runs):

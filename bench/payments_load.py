@@ -58,7 +58,8 @@ def requests(known: dict[str, Any], count: int, seed: int) -> list[bytes]:
         data = encode(order)
         body = b'{"order":"%s","device":"%s","signature":"%s"}' % (_base64(data), devices[who], _base64(keys[who].sign(data).signature))
         made.append(
-            b"POST /v1/payments HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            b"POST /v1/payments HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+            % (len(body), body)
         )
     return made
 
@@ -146,8 +147,8 @@ class Load:
                 self.late.append(at)
 
 
-async def main(port: int, people: Path, seed: int, count: int, connections: int, rate: float) -> None:
-    load = Load(requests(json.loads(people.read_text("utf-8")), count, seed))
+async def main(port: int, known: dict[str, Any], seed: int, count: int, connections: int, rate: float) -> None:
+    load = Load(requests(known, count, seed))
     loop = asyncio.get_running_loop()
     callers = [(await loop.create_connection(lambda: Caller(load), "127.0.0.1", port))[1] for _ in range(connections)]
     began = time.perf_counter()
@@ -178,4 +179,4 @@ async def main(port: int, people: Path, seed: int, count: int, connections: int,
 
 if __name__ == "__main__":
     _, port_, people_, seed_, count_, connections_, rate_ = sys.argv
-    uvloop.run(main(int(port_), Path(people_), int(seed_), int(count_), int(connections_), float(rate_)))
+    uvloop.run(main(int(port_), json.loads(Path(people_).read_text("utf-8")), int(seed_), int(count_), int(connections_), float(rate_)))

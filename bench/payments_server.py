@@ -150,9 +150,9 @@ async def main(folder: Path, count: int) -> None:
                 backlog=2_048,
             )
         )
-        server.capture_signals = nullcontext  # type: ignore[method-assign]
+        server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
         task = asyncio.create_task(server.serve())
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn has nothing to wait for
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         print(json.dumps({"port": port, "pid": os.getpid(), "people": str(folder / "people.json")}), flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 from typing import Any
 
 import pytest
@@ -17,20 +18,18 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def asked(site: Site, payee: Person, payer: Person | None, amount: int, **changes: Any) -> dict[str, str]:
-    form = forms.RequestToPay(
-        **{
-            "origin": site.services.config.origin,
-            "asset": "USD",
-            "payee": payee.account,
-            "payer": payer.account if payer else 0,
-            "amount": amount,
-            "id": new_id(site.services.clock),
-            "expiry_ms": site.services.clock.now_ns() // 1_000_000 + 60_000,
-            "cash_in": 0,
-            "memo": "lunch",
-        }
-        | changes
-    )
+    values: dict[str, Any] = {
+        "origin": site.services.config.origin,
+        "asset": "USD",
+        "payee": payee.account,
+        "payer": payer.account if payer else 0,
+        "amount": amount,
+        "id": new_id(site.services.clock),
+        "expiry_ms": site.services.clock.now_ns() // 1_000_000 + 60_000,
+        "cash_in": 0,
+        "memo": "lunch",
+    }
+    form = forms.RequestToPay(**(values | changes))
     return signed_body(payee.sign(forms.encode(form)))
 
 
@@ -118,7 +117,7 @@ async def test_the_history_is_paged_without_gaps_and_ends_at_the_balance(site: S
         cursor = page["next"]
     assert [entry["change"] for entry in seen] == [-16, -15, -14, -13, -12, -11, -10, 1_000]
     assert seen[0]["balance"] == payer.balance()
-    assert all(later["balance"] == earlier["balance"] + later["change"] for later, earlier in zip(seen, seen[1:], strict=False))
+    assert all(later["balance"] == earlier["balance"] + later["change"] for later, earlier in itertools.pairwise(seen))
     assert (seen[0]["counterparty_name"], seen[0]["code"], seen[0]["kind"]) == ("Li 李", "payment", "pay")
 
 

@@ -58,10 +58,10 @@ async def test_a_payee_hears_within_a_second(site: Site) -> None:
         assert await stream.line() == "retry: 1000"
         receipt = await payer.pay(payee, 250, memo="안녕\ndata: forged")
         async with asyncio.timeout(1):
-            id, name, data = await stream.next()
-    assert (id, name) == (str(receipt.completed_at), "payment.received")
+            event, name, data = await stream.next()
+    assert (event, name) == (str(receipt.completed_at), "payment.received")
     assert (data["amount"], data["balance"], data["direction"], data["memo"]) == (250, 250, "in", "안녕\ndata: forged")
-    assert (data["payment"], data["counterparty"], data["event"]) == (id_text(receipt.payment.id), id_text(payer.account), id)
+    assert (data["payment"], data["counterparty"], data["event"]) == (id_text(receipt.payment.id), id_text(payer.account), event)
 
 
 async def test_others_payments_are_not_heard(site: Site) -> None:

@@ -96,7 +96,7 @@ async def test_many_at_once_all_arrive_once(site: Site) -> None:
 
 async def test_an_id_used_for_something_else_is_a_conflict(site: Site) -> None:
     payer, payee = await site.scheme.customer(funds=500), await site.scheme.customer()
-    id = new_id(site.services.clock)
-    await site.pay(payer.sign(payer.order(payee, 100, id=id)))
-    assert problem(await site.pay(payer.sign(payer.order(payee, 101, id=id))))["code"] == "id_reused"
+    taken = new_id(site.services.clock)
+    await site.pay(payer.sign(payer.order(payee, 100, id=taken)))
+    assert problem(await site.pay(payer.sign(payer.order(payee, 101, id=taken))))["code"] == "id_reused"
     assert (payer.balance(), payee.balance()) == (400, 100)

@@ -34,7 +34,12 @@ class SignedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         signature: over exactly these bytes, Ed25519 or ES256 (r || s).
     """
 
-    order: Annotated[str, msgspec.Meta(min_length=1, max_length=1_400, pattern="^[A-Za-z0-9_-]*$", description="base64url, no padding")]
+    order: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1, max_length=1_400, description="base64url, no padding", extra_json_schema={"pattern": "^[A-Za-z0-9_-]*$"}
+        ),
+    ]
     device: UuidText
     signature: Signature
 
