@@ -292,12 +292,15 @@ class BatchWriter:
             timestamp, kind, t.id.to_bytes(16) if kind == TRANSFER else None, debit.number, credit.number, wide(t.amount), pending,
             *own, debit.last, credit.last, *map(wide, movement.debit_balances), *map(wide, movement.credit_balances), closed,
         ))  # fmt: skip
-        for account in (debit, credit):
+        for account, balances in ((debit, movement.debit_balances), (credit, movement.credit_balances)):
             account.last = timestamp
             account.count += 1
             if not account.count & _MARK_MASK:
                 self._mark_rows.append((account.number, timestamp))
-            cache.note_wide(account)
+            if max(balances) > NARROW_MAX:
+                cache.wide.add(account.id)
+            elif cache.wide:
+                cache.wide.discard(account.id)
 
     def _note_pending(self, cache: Cache, timestamp: int, expires_at: int) -> None:
         self._pending_rows.append((timestamp, expires_at, PendingStatus.PENDING.value))
