@@ -83,6 +83,19 @@ async def test_a_payment_without_an_answer_is_kept_and_happens_once(desk: Desk, 
     assert (payer.balance(), payee.balance()) == (700, 300)
 
 
+async def test_being_turned_away_says_nothing_of_a_payment_that_was_sent_before(desk: Desk) -> None:
+    payer, payee = await desk.site.scheme.customer(funds=1_000), await desk.site.scheme.customer()
+    key, other = desk.key(payer, "turned_away"), desk.folder / "turned_away_2.key"
+    async with Cutting(desk.site.port, passes_on=True) as server:
+        assert (await desk.wallet(key, "pay", payee.address, "3", server=server)).code == 3
+    assert (await desk.wallet(key, "devices", "--add", str(other))).code == 0
+    assert (await desk.wallet(other, "devices", "--revoke", keyfile.load(key).device)).code == 0
+    resumed = await desk.wallet(key, "pay", "--resume")
+    assert (resumed.code, [each["outcome"] for each in resumed.json["resumed"]]) == (3, ["unknown"])
+    assert len(outbox(key).waiting) == 1
+    assert (payer.balance(), payee.balance()) == (700, 300)
+
+
 async def test_the_order_is_on_the_disk_before_it_is_sent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     payer, payee = await desk.site.scheme.customer(funds=1_000), await desk.site.scheme.customer()
     key, seen = desk.key(payer, "before"), []

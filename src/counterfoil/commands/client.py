@@ -30,7 +30,12 @@ ANSWER_SIZE_MAX = 16 * 2**20
 
 
 class ServerRefused(Failure):
-    """The server's answer is no. `status` is the HTTP status."""
+    """The server's answer is no.
+
+    Attributes:
+        status: the HTTP status.
+        after_unknown: an earlier try of the same call had no answer, so that this no need not be about that one.
+    """
 
     def __init__(self, problem: Mapping[str, Any]) -> None:
         super().__init__(
@@ -40,6 +45,7 @@ class ServerRefused(Failure):
             facts=dict(problem.get("facts") or {}),
         )
         self.status = int(problem.get("status", 0))
+        self.after_unknown = False
 
 
 class Client:
@@ -66,12 +72,17 @@ class Client:
 
         Raises ServerRefused for a no, Unavailable when it is still not known after ATTEMPTS.
         """
-        for pause in PAUSES_S[: ATTEMPTS - 1]:
+        for tried, pause in enumerate((*PAUSES_S[: ATTEMPTS - 1], None)):
             try:
                 return self._once(method, path, urlencode(query or {}), body, signed)
+            except ServerRefused as refusal:
+                refusal.after_unknown = tried > 0
+                raise
             except Unavailable:
+                if pause is None:
+                    raise
                 threading.Event().wait(pause)
-        return self._once(method, path, urlencode(query or {}), body, signed)
+        raise AssertionError(path)
 
     def _once(self, method: str, path: str, query: str, body: bytes, signed: bool) -> Any:
         headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})

@@ -7,9 +7,9 @@ from typing import Any
 
 from counterfoil.commands import keyfile
 from counterfoil.commands.client import ServerRefused
-from counterfoil.commands.output import DONE, REFUSED, Answer, WrongUse, pairs, plain
+from counterfoil.commands.output import DONE, REFUSED, UNAVAILABLE, Answer, WrongUse, pairs, plain
 from counterfoil.commands.wallet import PAYMENTS, Wallet
-from counterfoil.errors import Malformed
+from counterfoil.errors import Malformed, Unavailable
 from counterfoil.ids import parse_id
 from counterfoil.payments.orders import MEMO_SIZE_MAX, OrderKind
 
@@ -54,23 +54,32 @@ def pay(wallet: Wallet, arguments: argparse.Namespace) -> Answer:
 
 
 def resume(wallet: Wallet) -> Answer:
-    """Sends again whatever has no answer yet, each with the id that it has."""
+    """Sends again whatever has no answer yet, each with the id that it has. Exit code 3 while one has none."""
     with keyfile.outbox(wallet.path) as box:
         waiting = list(box.waiting)
     outcomes: list[dict[str, Any]] = []
     lines: list[str] = []
+    exit_code = DONE
     for request in waiting:
+        outcome: dict[str, Any] = {"id": request.id, "what": request.what}
         try:
-            answer = wallet.send_waiting(request)
+            answer = wallet.send_waiting(request, resumed=True)
         except ServerRefused as refusal:
-            outcomes.append({"id": request.id, "what": request.what, "outcome": refusal.code, "detail": refusal.detail})
-            lines.append(f"{request.what}: refused. {refusal.detail}")
-            continue
-        verified = wallet.receipt(answer)["verified"] if request.path == PAYMENTS else None
-        outcomes.append({"id": request.id, "what": request.what, "outcome": "done", "verified": verified})
-        lines.append(f"{request.what}: done{', receipt signed by the operator' if verified else ''}")
-    refused = any(outcome["outcome"] != "done" or outcome.get("verified") is False for outcome in outcomes)
-    return Answer({"resumed": outcomes}, lines or ["Nothing waits for an answer."], REFUSED if refused else DONE)
+            outcome |= {"outcome": refusal.code, "detail": refusal.detail}
+            lines.append(f"{request.what}: refused. {plain(refusal.detail)}")
+            exit_code = max(exit_code, REFUSED)
+        except Unavailable as error:
+            outcome |= {"outcome": "unknown", "detail": error.detail}
+            lines.append(f"{request.what}: {plain(error.detail)}")
+            exit_code = UNAVAILABLE
+        else:
+            verified = wallet.receipt(answer)["verified"] if request.path == PAYMENTS else None
+            outcome |= {"outcome": "done", "verified": verified}
+            word = {True: ", receipt signed by the operator", False: ", receipt NOT signed by the operator's key", None: ""}[verified]
+            lines.append(f"{request.what}: done{word}")
+            exit_code = max(exit_code, REFUSED if verified is False else DONE)
+        outcomes.append(outcome)
+    return Answer({"resumed": outcomes}, lines or ["Nothing waits for an answer."], exit_code)
 
 
 def accept(wallet: Wallet, arguments: argparse.Namespace) -> Answer:

@@ -22,7 +22,7 @@ from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.types import Acknowledgement, SignedOrder
 from counterfoil.web.values import base64_text, parse_base64
 
-TOO_MANY = 429
+TURNED_AWAY = (401, 429)
 PAYMENTS, BATCHES, STANDING_ORDERS, REQUESTS = "/v1/payments", "/v1/batches", "/v1/standing-orders", "/v1/requests"
 
 
@@ -119,23 +119,31 @@ class Wallet:
         keyfile.keep(self.path, waiting)
         return self.send_waiting(waiting)
 
-    def send_waiting(self, waiting: Waiting) -> dict[str, Any]:
-        """Sends what is in the outbox, and takes it out once its outcome is known."""
+    def send_waiting(self, waiting: Waiting, *, resumed: bool = False) -> dict[str, Any]:
+        """Sends what is in the outbox, and takes it out once its outcome is known.
+
+        Being turned away at the door (an unknown device, too many requests) says nothing of what an earlier try did: then
+        it stays in the outbox. `resumed`: there was one before this process.
+        """
         try:
             answer = self.client.call(waiting.method, waiting.path, body=waiting.body.encode(), signed=False)
         except Unavailable as error:
-            raise Unavailable(
-                f"{error.detail}. Not known whether it was done; {waiting.what} is kept as {waiting.id}: "
-                "`counterfoil wallet pay --resume` asks again, and it cannot happen twice.",
-                id=waiting.id,
-            ) from None
+            raise self._not_known(waiting, error.detail) from None
         except ServerRefused as refusal:
-            if refusal.status == TOO_MANY:  # says nothing of what an earlier attempt did
-                raise Unavailable(f"{refusal.detail} {waiting.what} is kept as {waiting.id}.", id=waiting.id) from None
+            if refusal.status in TURNED_AWAY and (resumed or refusal.after_unknown):
+                raise self._not_known(waiting, refusal.detail) from None
             keyfile.settle(self.path, waiting.id)
             raise
         keyfile.settle(self.path, waiting.id, payer_last=self._newest(answer))
         return dict(answer)
+
+    @staticmethod
+    def _not_known(waiting: Waiting, why: str) -> Unavailable:
+        return Unavailable(
+            f"{why.rstrip('.')}. Not known whether it was done; {waiting.what} is kept as {waiting.id}: "
+            "`counterfoil wallet pay --resume` asks again, and it cannot happen twice.",
+            id=waiting.id,
+        )
 
     # The operator's word
 

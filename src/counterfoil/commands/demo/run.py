@@ -184,6 +184,7 @@ def describe(config: Config, services: Services, cast: Cast, server: str, token:
         "",
         f"  Front page    {server}/",
         f"  Staff pages   {link}",
+        f"                (works once, within 5 minutes; then: counterfoil staff login --key {treasurer})",
         f"  API           {server}/openapi.json",
         "",
         "Keys (whoever has a file is that person; PIN of the first people: " + PIN + "):",
