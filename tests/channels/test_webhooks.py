@@ -22,6 +22,7 @@ from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import IdReused, Malformed, NotFound, NotInThisState, TooLarge, Unavailable
 from counterfoil.ids import id_text, parse_id
 from counterfoil.ledger.memory import MemoryEngine
+from counterfoil.moments import moment_text
 from counterfoil.payments.events import AccountEvent
 from counterfoil.payments.feed import keep_position
 from counterfoil.payments.orders import OrderKind
@@ -98,7 +99,7 @@ async def test_a_merchant_hears_of_a_payment_signed_and_addressed_to_itself(book
     (event,) = await books.feed.replay(SHOP, after=0)
     assert request.json == {
         "type": "payment.received",
-        "timestamp": outbox.time_text(event.timestamp),
+        "timestamp": moment_text(event.timestamp),
         "receiver": {"endpoint": id_text(ONE), "party": id_text(OWNER)},
         "data": {
             "event": str(event.timestamp), "account": id_text(SHOP), "payment": id_text(payment.id), "transfer": id_text(payment.id),
@@ -106,8 +107,8 @@ async def test_a_merchant_hears_of_a_payment_signed_and_addressed_to_itself(book
             "kind": "pay", "service": "purchase", "reference": None, "memo": "twö loaves 🍞",
         },
     }  # fmt: skip
-    assert outbox.time_text(0) == "1970-01-01T00:00:00.000000Z"
-    assert outbox.time_text(1_795_285_800_123_456_789) == "2026-11-21T18:30:00.123456Z"
+    assert moment_text(0) == "1970-01-01T00:00:00.000000Z"
+    assert moment_text(1_795_285_800_123_456_789) == "2026-11-21T18:30:00.123456Z"
 
 
 async def test_only_the_chosen_types_of_the_own_account_are_sent(books: Books, webhooks: Webhooks, receiver: Receiver) -> None:

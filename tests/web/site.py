@@ -14,6 +14,7 @@ import uvicorn
 from nacl.signing import SigningKey
 
 from counterfoil.ids import id_text, new_id
+from counterfoil.moments import moment_text
 from counterfoil.parties import statements
 from counterfoil.parties.service import NewKey, NewParty
 from counterfoil.parties.types import KeyAlgorithm, PartyKind, StaffRole
@@ -21,7 +22,7 @@ from counterfoil.payments.orders import Order, OrderKind
 from counterfoil.payments.types import SignedOrder
 from counterfoil.web import signatures
 from counterfoil.web.app import WebApplication, create_app
-from counterfoil.web.values import base64_text, moment_text
+from counterfoil.web.values import base64_text
 from tests.scheme import MovedClock, Person, Scheme, opened
 
 

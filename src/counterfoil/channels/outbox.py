@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 from counterfoil.channels.tables import attempts, endpoints, outbox
 from counterfoil.clock import NANOSECONDS
 from counterfoil.ids import id_text
+from counterfoil.moments import moment_text
 from counterfoil.payments.feed import keep_position
 
 SCHEDULE_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -104,13 +104,7 @@ def message_id(endpoint: int, timestamp: int) -> int:
 def body(*, type: str, timestamp: int, endpoint: int, party: int, data: dict[str, Any]) -> bytes:
     """The JSON that is signed and sent. It names its receiver, so that nobody can pass it on as somebody else's."""
     receiver = {"endpoint": id_text(endpoint), "party": id_text(party)}
-    return msgspec.json.encode({"type": type, "timestamp": time_text(timestamp), "receiver": receiver, "data": data})
-
-
-def time_text(nanoseconds: int) -> str:
-    """RFC 3339 in UTC with microseconds."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1_000)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return msgspec.json.encode({"type": type, "timestamp": moment_text(timestamp), "receiver": receiver, "data": data})
 
 
 # Writing
@@ -168,7 +162,7 @@ def _record(connection: Connection, outcome: Outcome) -> Recorded:
     if outcome.status == GONE:
         return Recorded(active=False, told=disable(connection, outcome.endpoint, "it answered 410 Gone", outcome.at))
     if failing_since is not None and outcome.next_attempt_at is None and failing_since <= began:
-        reason = f"nothing could be delivered since {time_text(failing_since)}"
+        reason = f"nothing could be delivered since {moment_text(failing_since)}"
         return Recorded(active=False, told=disable(connection, outcome.endpoint, reason, outcome.at))
     if failing_since != row.failing_since:
         connection.execute(update(endpoints).where(endpoints.c.id == outcome.endpoint).values(failing_since=failing_since))

@@ -26,12 +26,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from counterfoil.errors import CounterfoilError, Forbidden, InternalError, NotFound, Refused, TooLarge
+from counterfoil.moments import moment_text
 from counterfoil.parties.types import Permission
 from counterfoil.web.i18n import Language, languages, negotiate
 from counterfoil.web.services import Services
 from counterfoil.web.sessions import SESSION_LIFETIME_S, StaffSessions
 from counterfoil.web.staff_views import StaffViews
-from counterfoil.web.values import base64_text, moment_text
+from counterfoil.web.values import base64_text
 
 log = structlog.get_logger(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import functools
 import re
 from datetime import UTC, datetime
 from typing import Annotated
@@ -99,18 +98,6 @@ def parse_uuid(text: str, field: str) -> int:
         if 0 < value <= ID_MAX and f"{value:032x}" == digits:  # int() also takes capitals and underscores
             return value
     return parse_id(text, field)
-
-
-def moment_text(nanoseconds: int) -> str:
-    """RFC 3339 in UTC with microseconds."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{_second_text(seconds)}.{rest // 1_000:06}Z"
-
-
-@functools.lru_cache(maxsize=256)
-def _second_text(seconds: int) -> str:
-    """Thousands of payments share their second."""
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
 def parse_moment(text: str, field: str) -> int:

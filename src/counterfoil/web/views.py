@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from counterfoil.moments import moment_text
 from counterfoil.payments.fees import PaidBy, Service
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.types import Acknowledgement, PaymentState, Receipt
@@ -16,7 +17,6 @@ from counterfoil.web.values import (
     Signature,
     UuidText,
     base64_text,
-    moment_text,
     parse_base64,
     parse_uuid,
     uuid_text,

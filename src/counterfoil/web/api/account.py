@@ -25,6 +25,7 @@ from counterfoil.errors import (
     Unavailable,
 )
 from counterfoil.ledger.service import Ledger
+from counterfoil.moments import moment_text
 from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties.service import Parties
 from counterfoil.parties.tokens import Scope
@@ -43,7 +44,6 @@ from counterfoil.web.values import (
     Moment,
     UuidText,
     cursor_text,
-    moment_text,
     parse_cursor,
     parse_uuid,
     uuid_text,

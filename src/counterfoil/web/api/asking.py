@@ -21,6 +21,7 @@ from counterfoil.errors import (
     SamePayerAndPayee,
     WrongScheme,
 )
+from counterfoil.moments import moment_text
 from counterfoil.parties.tokens import Scope
 from counterfoil.payments import batches as batches_module
 from counterfoil.payments import forms
@@ -41,7 +42,6 @@ from counterfoil.web.values import (
     Signature,
     UuidText,
     cursor_text,
-    moment_text,
     parse_base64,
     parse_cursor,
     parse_moment,

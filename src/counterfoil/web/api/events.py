@@ -18,6 +18,7 @@ import msgspec
 
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import Malformed, TooMany, Unavailable
+from counterfoil.moments import moment_text
 from counterfoil.parties.tokens import Scope
 from counterfoil.payments.events import AccountEvent
 from counterfoil.payments.feed import Feed
@@ -25,7 +26,7 @@ from counterfoil.payments.subscription import Subscription
 from counterfoil.web.access import Principal, holder_or
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.incoming import Answer, Incoming, Receive, Send
-from counterfoil.web.values import moment_text, uuid_text
+from counterfoil.web.values import uuid_text
 from counterfoil.web.views import KINDS
 
 MEDIA_TYPE = "text/event-stream"

@@ -10,6 +10,7 @@ from counterfoil.channels.outbox import EndpointState, Message
 from counterfoil.channels.webhooks import ENDPOINTS_PER_PARTY_MAX, PAGE_SIZE_MAX, Attempt, Webhooks
 from counterfoil.channels.webhooks import Endpoint as Webhook
 from counterfoil.errors import Forbidden, IdReused, NotInThisState, TooLarge
+from counterfoil.moments import moment_text
 from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties.tokens import TOKENS_MAX, Scope, Token, Tokens
 from counterfoil.web.access import HOLDER, Principal, holder_or
@@ -20,7 +21,6 @@ from counterfoil.web.values import (
     Text,
     UuidText,
     cursor_text,
-    moment_text,
     parse_cursor,
     parse_moment,
     parse_uuid,

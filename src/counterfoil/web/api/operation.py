@@ -9,6 +9,7 @@ import msgspec
 from counterfoil.clock import Clock
 from counterfoil.errors import NotFound, Unavailable
 from counterfoil.ledger.service import Ledger
+from counterfoil.moments import moment_text
 from counterfoil.store.database import Store
 from counterfoil.web import problems
 from counterfoil.web.access import PUBLIC
@@ -16,7 +17,7 @@ from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.incoming import Answer
 from counterfoil.web.metrics import CONTENT_TYPE, Metrics
 from counterfoil.web.services import CheckResult
-from counterfoil.web.values import Moment, moment_text
+from counterfoil.web.values import Moment
 
 
 class HealthView(msgspec.Struct, frozen=True):

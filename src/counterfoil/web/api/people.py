@@ -20,6 +20,7 @@ from counterfoil.errors import (
     WrongPin,
     WrongSignature,
 )
+from counterfoil.moments import moment_text
 from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties.context import LABEL_DEFAULT, NewKey
 from counterfoil.parties.service import Parties
@@ -37,7 +38,6 @@ from counterfoil.web.values import (
     Text,
     UuidText,
     base64_text,
-    moment_text,
     parse_base64,
     parse_uuid,
     uuid_text,

@@ -16,6 +16,7 @@ from counterfoil.errors import (
     PaymentRefused,
     SamePayerAndPayee,
 )
+from counterfoil.moments import moment_text
 from counterfoil.parties.service import Parties
 from counterfoil.parties.tokens import Scope
 from counterfoil.parties.types import PartyKind
@@ -35,7 +36,6 @@ from counterfoil.web.values import (
     Text,
     UuidText,
     base64_text,
-    moment_text,
     parse_uuid,
     uuid_text,
 )

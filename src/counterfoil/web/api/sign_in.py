@@ -9,11 +9,12 @@ import msgspec
 
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import TooMany
+from counterfoil.moments import moment_text
 from counterfoil.parties.types import Permission
 from counterfoil.web.access import Principal, staff
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.sessions import LINK_LIFETIME_S, StaffSessions
-from counterfoil.web.values import Moment, moment_text
+from counterfoil.web.values import Moment
 
 SIGN_IN_PATH = "/staff/sign-in"
 

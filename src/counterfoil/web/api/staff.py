@@ -23,6 +23,7 @@ from counterfoil.errors import (
 from counterfoil.ledger.chart import AccountCode, TransferCode
 from counterfoil.ledger.service import Ledger
 from counterfoil.ledger.types import Account, QueryFilter, QueryFilterFlags, Transfer, TransferFlags
+from counterfoil.moments import moment_text
 from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties.approvals import Approvals
 from counterfoil.parties.enrolment import NewParty
@@ -40,7 +41,6 @@ from counterfoil.web.values import (
     Text,
     UuidText,
     cursor_text,
-    moment_text,
     parse_cursor,
     parse_uuid,
     uuid_text,
