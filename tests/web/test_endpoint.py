@@ -122,7 +122,7 @@ def messages(*parts: bytes, gone: bool = False) -> Receive:
 def test_a_body_is_counted_while_it_comes() -> None:
     assert asyncio.run(read_body([], messages(b"ab", b"", b"c"), 3)) == b"abc"
     with pytest.raises(TooLarge):
-        asyncio.run(read_body([], messages(b"ab", b"cd", b"never read"), 3))
+        asyncio.run(read_body([], messages(b"ab", b"cd", gone=True), 3))  # reading on would find that the caller has gone
     with pytest.raises(TooLarge):
         asyncio.run(read_body([], messages(b"abcd"), 3))
     with pytest.raises(TooLarge):

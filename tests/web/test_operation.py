@@ -51,6 +51,8 @@ async def test_metrics_count_payments_by_outcome(site: Site) -> None:
     assert after[("counterfoil_ledger_last_timestamp_seconds", ())] > before[("counterfoil_ledger_last_timestamp_seconds", ())]
     assert after[("counterfoil_process_resident_bytes", ())] > 10_000_000
     assert after[("counterfoil_ledger_queue", ())] == 0
+    assert grown("counterfoil_ledger_batches_total") == 2
+    assert grown("counterfoil_ledger_batched_total") == 3  # the larger payment has a fee
 
 
 async def test_metrics_and_their_labels_name_nobody(site: Site) -> None:

@@ -94,6 +94,11 @@ class Ledger:
         """Accounts and transfers in the queue, for metrics."""
         return self._writer.waiting
 
+    @property
+    def batches(self) -> tuple[int, int]:
+        """Batches written so far, and accounts and transfers in them, for metrics."""
+        return self._writer.batches, self._writer.batched
+
     def account_now(self, id: int) -> Account | None:
         """The account with its balances as of the last committed batch, or None. No I/O where the engine keeps it in memory."""
         return self._engine.account_now(id)

@@ -38,6 +38,7 @@ class Writer:
 
     Attributes:
         waiting: events in the queue.
+        batches, batched: batches committed so far, and events in them.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Writer:
         """`refusal` says of a list of transfers, right before the engine would see it, why it may not go there, or None."""
         assert queue_size_max > 0, queue_size_max
         self.waiting = 0
+        self.batches = 0
+        self.batched = 0
         self._engine = engine
         self._clock = clock
         self._refusal = refusal
@@ -181,6 +184,8 @@ class Writer:
             now = self._clock.now_ns()
             results: Sequence[Any] = self._engine.create_accounts(events, now) if accounts else self._engine.create_transfers(events, now)
             assert len(results) == len(events), (len(results), len(events))
+            self.batches += 1
+            self.batched += len(events)
         except errors.Unavailable as error:
             log.warning("ledger_batch_unavailable", events=len(events), error=error.detail)
             _fail(batch, error.detail)

@@ -147,12 +147,13 @@ def create_app(services: Services) -> WebApplication:
 
 def _reading(services: Services) -> Reading:
     check = services.last_check()
+    batches, batched = services.ledger.batches
     return Reading(
         ledger_queue=services.ledger.waiting,
         store_queue=services.store.waiting,
         ledger_last_timestamp=services.ledger.last_timestamp,
-        ledger_batches=0,
-        ledger_batched=0,
+        ledger_batches=batches,
+        ledger_batched=batched,
         subscribers=services.feed.subscribed,
         check_passed=check.passed if check else None,
         check_at=check.at if check else 0,
