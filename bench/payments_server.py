@@ -13,11 +13,9 @@ import json
 import os
 import sys
 from collections import deque
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 import uvloop
 from nacl.signing import SigningKey
 
@@ -32,6 +30,7 @@ from counterfoil.parties.types import KeyAlgorithm, PartyKind, StaffRole
 from counterfoil.payments.orders import Order, encode
 from counterfoil.payments.types import SignedOrder
 from counterfoil.web.app import create_app
+from counterfoil.web.server import listening
 from counterfoil.web.services import Services
 
 FUNDS = 500_000
@@ -137,29 +136,10 @@ async def main(folder: Path, count: int) -> None:
         rules = services.payments.rules
         known = {"origin": rules.origin, "asset": rules.currency.code, "rules_hash": rules.hash.hex(), "shop": shop, "people": people}
         (folder / "people.json").write_text(json.dumps(known), "utf-8")
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(services),
-                host="127.0.0.1",
-                port=0,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                backlog=2_048,
-            )
-        )
-        server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
-        task = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110 - uvicorn has nothing to wait for
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        print(json.dumps({"port": port, "pid": os.getpid(), "people": str(folder / "people.json")}), flush=True)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, sys.stdin.read)
-        server.should_exit = True
-        await task
+        async with listening(create_app(services), host="127.0.0.1", port=0) as address:
+            port = int(address.rpartition(":")[2])
+            print(json.dumps({"port": port, "pid": os.getpid(), "people": str(folder / "people.json")}), flush=True)
+            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
