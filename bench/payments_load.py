@@ -113,7 +113,7 @@ class Load:
         self.count = len(made)
         self.latencies: list[float] = []
         self.statuses: Counter[bytes] = Counter()
-        self.idle: list[Caller] = []
+        self.idle: deque[Caller] = deque()  # in turn: the server closes a connection that is silent for five seconds
         self.late: deque[float] = deque()
         self.closed_loop = True
         self.done = asyncio.Event()
@@ -142,7 +142,7 @@ class Load:
             if (pause := at - time.perf_counter()) > 0:
                 await asyncio.sleep(pause)
             if self.idle:
-                self.idle.pop().send(self.waiting.popleft(), at)
+                self.idle.popleft().send(self.waiting.popleft(), at)
             else:
                 self.late.append(at)
 
@@ -154,7 +154,7 @@ async def main(port: int, known: dict[str, Any], seed: int, count: int, connecti
     began = time.perf_counter()
     if rate:
         load.closed_loop = False
-        load.idle = callers
+        load.idle.extend(callers)
         await load.arrive(rate, seed)
     else:
         for caller in callers:
