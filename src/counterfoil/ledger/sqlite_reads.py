@@ -145,8 +145,10 @@ class Reads:
     def balance_at(self, account_id: int, timestamp: int) -> AccountBalance:
         account = self._books().accounts.get(account_id)
         if account is not None:
-            # A receipt asks for the moment of the account's own newest movement: one look-up, which is its own snapshot.
-            row = self._db.execute(_BALANCES_AT, (min(timestamp, account.last),)).fetchone()
+            if account.last <= timestamp:
+                return AccountBalance(account.last, *account.balances())  # nothing has happened to it since
+            # A receipt asks for the moment of a movement of the account: one look-up, which is its own snapshot.
+            row = self._db.execute(_BALANCES_AT, (timestamp,)).fetchone()
             if row is not None and account.number in row[1:3]:
                 start = 3 if row[1] == account.number else 7
                 return AccountBalance(row[0], *map(number_from, row[start : start + 4]))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 
 import msgspec
+from nacl.bindings import crypto_sign, crypto_sign_BYTES
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
@@ -48,14 +49,15 @@ class Acknowledger:
     def __init__(self, *, origin: str, key: SigningKey) -> None:
         encoded = origin.encode()
         self._prefix = DOMAIN + len(encoded).to_bytes(2) + encoded
-        self._key = key
+        self._secret = bytes(key) + bytes(key.verify_key)  # libsodium's form of a secret key
         self.public_key = bytes(key.verify_key)
 
     def acknowledge(self, *, order_hash: bytes, account: int, amount: int, fee: int, balance: int, completed_at: int) -> Acknowledgement:
         """The same arguments yield the same bytes."""
         assert balance >= 0, balance
         statement = self._prefix + _FIXED.pack(order_hash, account.to_bytes(16), amount, fee, balance, completed_at, DELAY_MAX_S)
-        return Acknowledgement(statement, self._key.sign(statement).signature, self.public_key)
+        signature = crypto_sign(statement, self._secret)[:crypto_sign_BYTES]
+        return Acknowledgement(statement, signature, self.public_key)
 
 
 def verify(acknowledgement: Acknowledgement, *, key: bytes) -> Statement:

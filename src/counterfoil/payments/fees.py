@@ -98,7 +98,7 @@ def fee(tariff: Tariff, service: Service, amount: int) -> Fee:
     """The fee for moving `amount` (minor units) under `tariff`. A payee's fee never exceeds the amount."""
     assert amount > 0, amount
     for line in tariff.lines:
-        if line.service == service:
+        if line.service is service:
             terms: FeeLine | Band = next((band for band in line.bands if amount <= band.up_to), line)
             charge = terms.flat + drop_fraction(amount, terms.rate_basis_points)
             charge = min(max(charge, line.minimum), line.maximum)

@@ -106,15 +106,15 @@ class Payments:
         cost = cost_of(order, service, earlier, self.rules.tariff)
         payment = self._draft(order, signed, mandate, service, cost)
         try:
-            with await self._authorise(payment, mandate):  # 1 whose order is it, within which limit
-                self._check_terms(order, payment, payee, earlier)  # 2 what it costs, and whether that was agreed to
-                return await self.carry_out(payment, earlier)  # 3 to 7
+            authorisation = await self._admit(order, payment, payee, mandate)  # 1 whose order, within which limit; 2 on which terms
         except (NotAuthenticated, NotYourAccount):
             raise
         except Refused:
             if receipt := await self._carried_out_before(payment):
                 return receipt  # expired or over the limit by now, but this is the repeat of something that was done
             raise
+        with authorisation:
+            return await self.carry_out(payment, earlier)  # 3 to 7
 
     async def carry_out(self, payment: Payment, earlier: Payment | None) -> Receipt:
         """Steps 3 to 7, for a payment that was authorised. `earlier` is what a capture, release, refund or reversal is about."""
@@ -188,6 +188,16 @@ class Payments:
             expires_at=min(order.expiry_ms * 1_000_000, AMOUNT_MAX),
         )
 
+    async def _admit(self, order: Order, payment: Payment, payee: Holder, mandate: Mandate | None) -> Authorisation:
+        """Steps 1 and 2. The amount stays reserved under the limits until the authorisation is released."""
+        authorisation = await self._authorise(payment, mandate)
+        try:
+            self._check_terms(order, payment, payee)
+        except Refused:
+            authorisation.release()
+            raise
+        return authorisation
+
     async def _authorise(self, payment: Payment, mandate: Mandate | None) -> Authorisation:
         """Whoever gives money away signs; a payee who takes what was set aside needs no limit."""
         taking = payment.kind in _SIGNED_BY_PAYEE
@@ -200,7 +210,7 @@ class Payments:
             account_id=account, device_id=payment.device, message=payment.order, signature=payment.signature, amount=amount, fee=cost
         )
 
-    def _check_terms(self, order: Order, payment: Payment, payee: Holder, earlier: Payment | None) -> None:
+    def _check_terms(self, order: Order, payment: Payment, payee: Holder) -> None:
         now_ms = payment.created_at // 1_000_000
         if order.expiry_ms <= now_ms:
             raise OrderExpired
