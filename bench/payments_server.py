@@ -1,6 +1,6 @@
 """The server under load: a scheme with people who have money, behind uvicorn as `counterfoil serve` runs it.
 
-python -m bench.payments_server FOLDER PEOPLE [--one-by-one]
+python -m bench.payments_server FOLDER PEOPLE [--one-by-one | --bare]
 
 Prints one line of JSON (port, process id, file of people) once it answers; stops when its standard input ends.
 """
@@ -30,9 +30,12 @@ from counterfoil.parties.types import KeyAlgorithm, PartyKind, StaffRole
 from counterfoil.payments.orders import Order, encode
 from counterfoil.payments.types import SignedOrder
 from counterfoil.web.app import create_app
+from counterfoil.web.incoming import Application, Receive, Scope, Send
 from counterfoil.web.server import listening
 from counterfoil.web.services import Services
 
+BARE_ANSWER = b" " * 1_000
+"""About the size of a receipt."""
 FUNDS = 500_000
 """Minor units that each person begins with."""
 
@@ -51,6 +54,15 @@ def one_by_one() -> None:
             self._queue = waiting
 
     Writer._write_batch = write_one  # type: ignore[method-assign]
+
+
+async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads a request and answers as many bytes as a receipt has: what HTTP alone costs on this machine."""
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BARE_ANSWER))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": BARE_ANSWER})
 
 
 class Opener:
@@ -136,7 +148,8 @@ async def main(folder: Path, count: int) -> None:
         rules = services.payments.rules
         known = {"origin": rules.origin, "asset": rules.currency.code, "rules_hash": rules.hash.hex(), "shop": shop, "people": people}
         (folder / "people.json").write_text(json.dumps(known), "utf-8")
-        async with listening(create_app(services), host="127.0.0.1", port=0) as address:
+        application: Application = bare if "--bare" in sys.argv else create_app(services)
+        async with listening(application, host="127.0.0.1", port=0) as address:
             port = int(address.rpartition(":")[2])
             print(json.dumps({"port": port, "pid": os.getpid(), "people": str(folder / "people.json")}), flush=True)
             await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
