@@ -64,6 +64,16 @@ async def test_the_code_goes_to_the_outbox_and_to_the_caller_in_a_sandbox_only(s
     assert str(sent.code) not in kept
 
 
+async def test_people_who_look_see_the_newest_messages_first(scheme: Scheme) -> None:
+    numbers = [f"+25471234567{last}" for last in range(3)]
+    for number in numbers:
+        await scheme.parties.enrolment.send_code(number)
+
+    notices = scheme.parties.notices
+    assert [notice.number for notice in await notices.waiting(2)] == numbers[:2]
+    assert [notice.number for notice in await notices.newest_waiting(2)] == [numbers[2], numbers[1]]
+
+
 async def test_without_a_sandbox_the_code_is_not_told(tmp_path_factory: pytest.TempPathFactory, scheme: Scheme) -> None:
     async with scheme_in(tmp_path_factory.mktemp("real"), scheme.clock, sandbox=False) as real:
         assert (await real.parties.enrolment.send_code(NUMBER)).code is None

@@ -27,6 +27,12 @@ class Notices:
         query = select(notices).where(notices.c.delivered_at.is_(None)).order_by(notices.c.created_at, notices.c.id).limit(limit)
         return await self.store.read(lambda connection: [_notice_of(row) for row in connection.execute(query)])
 
+    async def newest_waiting(self, limit: int = PAGE_SIZE_MAX) -> list[Notice]:
+        """The newest notices that nobody has delivered yet, newest first: for people who look, not for channels."""
+        assert 0 < limit <= PAGE_SIZE_MAX, limit
+        query = select(notices).where(notices.c.delivered_at.is_(None)).order_by(notices.c.created_at.desc(), notices.c.id.desc())
+        return await self.store.read(lambda connection: [_notice_of(row) for row in connection.execute(query.limit(limit))])
+
     async def of(self, party: int, limit: int = 50) -> list[Notice]:
         """The newest notices to one party, newest first."""
         query = select(notices).where(notices.c.party == party).order_by(notices.c.created_at.desc(), notices.c.id.desc()).limit(limit)

@@ -191,8 +191,8 @@ class StaffViews:
 
     async def messages(self) -> dict[str, Any]:
         """The newest notices that wait. Codes are shown in a sandbox only, numbers by their last three digits elsewhere."""
-        waiting = await self.services.parties.notices.waiting()
-        return {"messages": [self._notice(notice) for notice in reversed(waiting[-PAGE_SIZE:])]}
+        waiting = await self.services.parties.notices.newest_waiting(PAGE_SIZE)
+        return {"messages": [self._notice(notice) for notice in waiting]}
 
     async def _latest(self, limit: int, before: int) -> list[TransferView]:
         chosen = QueryFilter(limit=limit, flags=QueryFilterFlags.REVERSED, timestamp_max=max(before - 1, 0))
