@@ -51,6 +51,8 @@ class Checkpointer:
             if self._stopping.wait(INTERVAL_S):
                 return
             self._written.clear()
+            if self._stopping.is_set():
+                return  # `stop` came between the pause and here: what it set has just been cleared, and nobody sets it again
             try:
                 self._checkpoint()
             except sqlite3.OperationalError:
