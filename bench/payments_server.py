@@ -20,7 +20,7 @@ import uvloop
 from nacl.signing import SigningKey
 
 import counterfoil.store.database as database
-from counterfoil.app import running
+from counterfoil.app import collect_garbage_rarely, running
 from counterfoil.config import Config
 from counterfoil.ids import new_id
 from counterfoil.ledger.writer import Writer
@@ -150,6 +150,7 @@ async def main(folder: Path, count: int) -> None:
         (folder / "people.json").write_text(json.dumps(known), "utf-8")
         application: Application = bare if "--bare" in sys.argv else create_app(services)
         async with listening(application, host="127.0.0.1", port=0) as address:
+            collect_garbage_rarely()
             port = int(address.rpartition(":")[2])
             print(json.dumps({"port": port, "pid": os.getpid(), "people": str(folder / "people.json")}), flush=True)
             await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

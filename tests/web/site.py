@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import uvicorn
 from nacl.signing import SigningKey
 
 from counterfoil.ids import id_text, new_id
@@ -22,6 +20,7 @@ from counterfoil.payments.orders import Order, OrderKind
 from counterfoil.payments.types import SignedOrder
 from counterfoil.web import signatures
 from counterfoil.web.app import WebApplication, create_app
+from counterfoil.web.server import listening
 from counterfoil.web.values import base64_text
 from tests.scheme import MovedClock, Person, Scheme, opened
 
@@ -176,21 +175,8 @@ def hold(payer: Person, payee: Person, amount: int, **changes: Any) -> Order:
 
 @asynccontextmanager
 async def serving(folder: Path, clock: PatientClock | None = None, **settings: Any) -> AsyncIterator[Site]:
-    """A scheme in `folder` behind uvicorn, in this event loop."""
+    """A scheme in `folder` behind its server, in this event loop."""
     async with opened(folder, clock or PatientClock(), **settings) as scheme:
         app = create_app(scheme.services)
-        server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False, server_header=False)
-        )
-        server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
-        task = asyncio.create_task(server.serve())
-        try:
-            while not server.started:
-                assert not task.done(), task.exception()
-                await asyncio.sleep(0.005)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-                yield Site(scheme, app, port, client)
-        finally:
-            server.should_exit = True
-            await asyncio.wait_for(task, 20)
+        async with listening(app, host="127.0.0.1", port=0) as address, httpx2.AsyncClient(base_url=address, timeout=20) as client:
+            yield Site(scheme, app, int(address.rpartition(":")[2]), client)

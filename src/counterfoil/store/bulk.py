@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table, insert
+from sqlalchemy import Connection, Dialect, LargeBinary, Table, insert
 
 
 class BulkInsert:
@@ -38,7 +38,11 @@ class BulkInsert:
     def _compile(self, dialect: Dialect) -> tuple[str, list[tuple[int, Callable[[Any], Any]]], list[str] | None]:
         columns = list(self.table.columns)
         compiled: Any = insert(self.table).compile(dialect=dialect, column_keys=[column.key for column in columns])
-        found = ((index, column.type.dialect_impl(dialect).bind_processor(dialect)) for index, column in enumerate(columns))
+        found = (
+            (index, column.type.dialect_impl(dialect).bind_processor(dialect))
+            for index, column in enumerate(columns)
+            if not isinstance(column.type, LargeBinary)  # every driver takes bytes as they are
+        )
         processors: list[tuple[int, Callable[[Any], Any]]] = [(index, processor) for index, processor in found if processor is not None]
         keys = [column.key for column in columns]
         assert not compiled.positional or compiled.positiontup == keys, compiled.positiontup

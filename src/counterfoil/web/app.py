@@ -48,6 +48,7 @@ class WebApplication:
     """Built by `create_app`.
 
     Attributes:
+        hot: the route of payments, for the server's short way to it.
         operations: everything that is offered, the hot route included.
         document: the OpenAPI description.
         sessions: of staff who look at the pages.
@@ -63,7 +64,7 @@ class WebApplication:
         document: dict[str, Any],
         sessions: StaffSessions,
     ) -> None:
-        self._hot = hot
+        self.hot = hot
         self._router = router
         self._pages = pages
         self.sessions = sessions
@@ -73,7 +74,7 @@ class WebApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if scope["path"] == HOT_PATH and scope["method"] == "POST" and not scope["query_string"]:
-                await self._hot(scope, receive, send)
+                await self.hot(scope, receive, send)
             elif is_page(scope["path"]):
                 await self._pages(scope, receive, send)
             else:

@@ -24,6 +24,7 @@ from counterfoil.errors import (
     PaymentNotFound,
     PaymentRefused,
     RecoveryWaiting,
+    TooLarge,
     UnknownDevice,
     UnsupportedFormat,
     WrongSignature,
@@ -44,6 +45,9 @@ _REFUSALS: tuple[type[CounterfoilError], ...] = (
     PaymentRefused, AccountFrozen, PartyClosed, RecoveryWaiting, PartyNotFound, PaymentNotFound, NotFound, IdReused, NotInThisState,
 )  # fmt: skip
 """Besides what follows from the form of the request: signature, body, load."""
+
+Answer = tuple[int, list[problems.Header], bytes]
+"""Status, headers, body."""
 
 log = structlog.get_logger("counterfoil.web")
 
@@ -87,19 +91,33 @@ class HotPayments:
         return receipt_view(await self.payments.pay(SignedOrder(order, device, signature)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One payment. Waits for the ledger; everything else runs through."""
+        """One payment, as ASGI has it."""
+        headers: list[problems.Header] = scope["headers"]
+        client = scope["client"]
+        try:
+            body: bytes | CounterfoilError = await read_body(headers, receive, self.body_size_max)
+        except CounterfoilError as error:
+            body = error
+        except ClientGone:
+            return
+        status, answer_headers, answer = await self.answer(headers, client[0] if client else "", body)
+        await send({"type": "http.response.start", "status": status, "headers": answer_headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    async def answer(self, headers: list[problems.Header], ip: str, body: bytes | CounterfoilError) -> Answer:
+        """One payment: status, headers and body of the answer. Waits for the ledger; everything else runs through.
+
+        `body` is an error where it could not be read.
+        """
         started = self.clock.monotonic_ns()
         try:
-            headers = scope["headers"]
             _check_format(headers)
-            body = decode_body(await read_body(headers, receive, self.body_size_max), self._decoder)
-            client = scope["client"]
-            ip, device = client[0] if client else "", body.device
-            self.guesses.check(ip, device)
+            signed = decode_body(self._readable(body), self._decoder)
+            self.guesses.check(ip, signed.device)
             try:
-                answer = self._encoder.encode(await self.pay(body))
+                answer = self._encoder.encode(await self.pay(signed))
             except (WrongSignature, UnknownDevice) as refusal:
-                self.guesses.count(ip, device, refusal)
+                self.guesses.count(ip, signed.device, refusal)
                 raise
             outcome, status = COMPLETED, 200
             answer_headers = [*self._headers, (b"content-length", b"%d" % len(answer))]
@@ -107,8 +125,6 @@ class HotPayments:
             outcome = error.code
             status, answer_headers, answer = problems.render(error, self.next_request_id())
             answer_headers += self._common_headers
-        except ClientGone:
-            return
         except Exception:
             request_id = self.next_request_id()
             log.exception("payment_failed", request_id=request_id)
@@ -116,8 +132,14 @@ class HotPayments:
             status, answer_headers, answer = problems.render(InternalError(), request_id)
             answer_headers += self._common_headers
         self.metrics.payment(outcome, self.clock.monotonic_ns() - started)
-        await send({"type": "http.response.start", "status": status, "headers": answer_headers})
-        await send({"type": "http.response.body", "body": answer})
+        return status, answer_headers, answer
+
+    def _readable(self, body: bytes | CounterfoilError) -> bytes:
+        if isinstance(body, CounterfoilError):
+            raise body
+        if len(body) > self.body_size_max:
+            raise TooLarge(size_max=self.body_size_max)
+        return body
 
 
 def _check_format(headers: list[tuple[bytes, bytes]]) -> None:

@@ -7,11 +7,14 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 
 import uvicorn
 
 from counterfoil.errors import Unavailable
+from counterfoil.web.app import WebApplication
 from counterfoil.web.incoming import Application
+from counterfoil.web.protocol import PaymentProtocol
 
 BACKLOG = 2_048
 """Connections that may wait to be accepted."""
@@ -38,6 +41,7 @@ async def told_to_stop() -> None:
 async def listening(application: Application, *, host: str, port: int) -> AsyncIterator[str]:
     """Serves `application` on host and port (0 takes a free one) while the block runs; yields the address, "http://...".
 
+    Our own application gets the protocol with the short way for payments (see `protocol`).
     Raises Unavailable when the port cannot be had. Signals are left to the caller.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -48,6 +52,7 @@ async def listening(application: Application, *, host: str, port: int) -> AsyncI
     server = uvicorn.Server(
         uvicorn.Config(
             application,
+            http=partial(PaymentProtocol, application.hot) if isinstance(application, WebApplication) else "httptools",  # type: ignore[arg-type]
             lifespan="off",
             log_config=None,
             access_log=False,
