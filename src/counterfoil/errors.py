@@ -203,6 +203,12 @@ class PaymentNotFound(NotFound):
     """There is no payment with this id."""
 
 
+class ProofNotReady(NotFound):
+    """The log has no proof of this payment yet. Ask again in a few seconds."""
+
+    retry = Retry.LATER
+
+
 class MethodNotAllowed(Refused):
     """This address does not offer that method."""
 
