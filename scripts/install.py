@@ -45,7 +45,7 @@ def install(purpose: str) -> None:
         # Quiet but for errors: a machine's own pip settings may warn once a package.
         pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--quiet"]
         _run([*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(LOCKS[purpose])])
-        _run([*pip, "--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT)])
+        _run([*pip, "--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT), "--editable", str(ROOT / "verifier")])
         STAMP.write_text(json.dumps({"machine": _machine(), purpose: wanted}), "utf-8")
 
 
@@ -62,7 +62,8 @@ def _machine() -> str:
 
 
 def _fingerprint(purpose: str) -> str:
-    content = [LOCKS[purpose].read_bytes(), (ROOT / "pyproject.toml").read_bytes(), _machine().encode()]
+    projects = [(folder / "pyproject.toml").read_bytes() for folder in (ROOT, ROOT / "verifier")]
+    content = [LOCKS[purpose].read_bytes(), *projects, _machine().encode()]
     if purpose == "tests":
         content.append(DEBIAN_PACKAGES.read_bytes())
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in content)).hexdigest()

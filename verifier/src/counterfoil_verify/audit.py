@@ -1,0 +1,157 @@
+"""The auditor's replay: the whole ledger from its first entry, given the openings. Memory grows with accounts and open holds."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import IO
+
+from counterfoil_verify.book import FEES, HOLDERS, ISSUANCE, Account, Book, Leg
+from counterfoil_verify.law import Law, Payment
+from counterfoil_verify.log import Files, bundles
+from counterfoil_verify.merkle import Frontier
+from counterfoil_verify.payloads import ACCOUNT, CLASSES, FREEZE, HOLDER, ISSUE, KEY, REDEEM, RULES, TRANSFER, VIEW, canonical
+from counterfoil_verify.policy import Head
+from counterfoil_verify.report import Refuted, Report
+from counterfoil_verify.rules import Rules
+
+MAGIC = b"counterfoil/openings/v1\n"
+HEAD, LEG, TOUCHED = struct.Struct(">BBBB16s32sQB"), struct.Struct(">16s16s16sQ16sIIHH"), struct.Struct(">16sQ32sqQ")
+EVENT_OF = {1: 0, 2: 1, 3: 2, 4: 3, 5: 0, 6: 0, 7: 0, 8: 0, 0: 0}
+"""The event of an order's kind."""
+EXPIRED = 4
+ROLES = [VIEW + bytes([role]) for role in (1, 2, 3, 4)]
+
+
+class Replay:
+    """Feed it entry by entry. Raises Refuted at the first that cannot be."""
+
+    def __init__(self, origin: str, rules: list[Rules]) -> None:
+        self.rules = {each.index: each for each in rules}
+        self.book = Book(origin)
+        self.law = Law(self.book)
+        self.time = 0
+
+    def entry(self, index: int, type: int, salts: bytes, audit: bytes, public: bytes) -> bytes:
+        """The 34 bytes that must stand in the log, once everything about the entry holds."""
+        payer = payee = b""
+        touched: list[Account] = []
+        if type in (TRANSFER, ISSUE, REDEEM):
+            payer, payee, touched = self._payment(index, type, audit, public)
+        elif type in (KEY, FREEZE, ACCOUNT):
+            payer = audit
+            touched = [self.book.event(type, audit, public)]
+        elif type != RULES or audit:
+            raise Refuted(f"its type {type} is reserved, or it is a rules entry with a private part")
+        else:
+            self.law.learn(self.rules[index])
+            if self.rules[index].hash != sha256(public).digest():
+                raise Refuted("its rules are not those that were published")
+        view1 = sha256(b"\0" + sha256(ROLES[0] + salts[:32] + payer).digest()).digest()
+        view2 = sha256(b"\0" + sha256(ROLES[1] + salts[32:64] + payee).digest()).digest()
+        view3 = sha256(b"\0" + sha256(ROLES[2] + salts[64:96] + audit).digest()).digest()
+        view4 = sha256(b"\0" + sha256(ROLES[3] + salts[96:] + public).digest()).digest()
+        left, right = sha256(b"\1" + view1 + view2).digest(), sha256(b"\1" + view3 + view4).digest()
+        entry = b"\1%c%b" % (type, sha256(b"\1" + left + right).digest())
+        leaf = sha256(b"\0" + entry).digest()
+        for account in touched:
+            account.head = leaf
+        return entry
+
+    def _payment(self, index: int, type: int, audit: bytes, public: bytes) -> tuple[bytes, bytes, list[Account]]:
+        event, kind, way, service, payment, order_hash, time, count = HEAD.unpack_from(audit)
+        at = HEAD.size + 1 + LEG.size * count
+        legs: list[Leg] = [LEG.unpack_from(audit, HEAD.size + LEG.size * n) for n in range(count)]
+        rows = [TOUCHED.unpack_from(audit, at + TOUCHED.size * n) for n in range(audit[at - 1])]
+        at += TOUCHED.size * len(rows)
+        principal, device, at = audit[at], audit[at + 1 : at + 17], at + 17
+        ends = [at]
+        for _ in ("signature", "order", "document"):
+            ends.append(ends[-1] + 2 + int.from_bytes(audit[ends[-1] : ends[-1] + 2]))
+        if ends[3] != len(audit):
+            raise Refuted("its audit payload is cut short or has bytes after its end")
+        signature, order, document = (audit[start + 2 : end] for start, end in itertools.pairwise(ends))
+        if principal >= count or kind > 8 or event > 4 or (event != 4 and EVENT_OF[kind] != event) or type != {7: 2, 8: 3}.get(kind, 1):
+            raise Refuted("its event, kind and type do not fit together")
+        if time <= self.time:
+            raise Refuted("it is dated before the payment that stands before it")
+        self.time = time
+        hold = self.book.move(event, kind, time, legs, principal)
+        leg = legs[principal]
+        touched = self.book.touched(legs, rows)
+        fees: dict[bytes, int] = {}
+        if count > 1 and event in (0, 1, 2):
+            for other in legs:
+                if other is not leg:
+                    fees[other[1]], fees[other[2]] = fees.get(other[1], 0) - other[3], fees.get(other[2], 0) + other[3]
+        if event != EXPIRED:
+            named = (index, kind, way, service, payment, order_hash, time, leg, fees, hold)
+            self.law.judge(Payment(*named, device, signature, order, document))
+        if type != TRANSFER:
+            if canonical({"amount": leg[3], "asset": self.law.asset, "at": time, "payment": payment.hex()}) != public:
+                raise Refuted("what was published about the money issued or withdrawn is not what happened")
+        elif public:
+            raise Refuted("a transfer has a public part")
+        views = []
+        by_account = {row[0]: row for row in rows}
+        for direction, own, other_side in ((0, leg[1], leg[2]), (1, leg[2], leg[1])):
+            _, seq, prev, balance, held = by_account[own]
+            start = (event, kind, way, own, direction, other_side, payment, order_hash, leg[3], fees.get(own, 0))
+            views.append(HOLDER.pack(*start, balance, held, time, seq, prev))
+        return views[0], views[1], touched
+
+    def check(self, index: int, record: tuple[int, int, bytes, bytes, bytes], entry: bytes) -> None:
+        """One record of the openings beside one entry of the log."""
+        if record[0] != index or self.entry(*record) != entry:
+            raise Refuted("its opening is another's, or it does not open the commitment in the log")
+
+
+def records(stream: IO[bytes]) -> Iterator[tuple[int, int, bytes, bytes, bytes]]:
+    """(index, type, four salts, audit payload, public payload) of each entry of an openings file."""
+    if stream.read(len(MAGIC)) != MAGIC:
+        raise Refuted("the openings do not begin with counterfoil/openings/v1")
+    while size := stream.read(4):
+        record = stream.read(int.from_bytes(size))
+        end = 141 + int.from_bytes(record[137:141])
+        if len(size) < 4 or len(record) != int.from_bytes(size) or end > len(record):
+            raise Refuted("the openings are cut short")
+        yield int.from_bytes(record[:8]), record[8], record[9:137], record[141:end], record[end:]
+
+
+def replay(files: Files, head: Head, rules: list[Rules], openings: IO[bytes], report: Report) -> None:
+    """Replays `head.size` entries. The log itself was checked before (`LogCheck`)."""
+    run, frontier, index = Replay(head.origin, rules), Frontier(), 0
+    book, law = run.book, run.law
+    stream = records(openings)
+    try:
+        for _, entries in bundles(files, head.size):
+            for entry in entries:
+                record = next(stream, None)
+                if record is None:
+                    report.unchecked.append(f"the openings end before entry {index} of {head.size}")
+                    return
+                run.check(index, record, entry)
+                frontier.append(sha256(b"\0" + entry).digest())
+                index += 1
+    except (Refuted, struct.error, IndexError, KeyError, ValueError, TypeError, StopIteration) as problem:
+        words = str(problem) if isinstance(problem, Refuted) else "its audit payload is cut short or malformed"
+        report.refuted.append(f"entry {index}: {words}")
+        return
+    if frontier.root() != head.root:
+        report.refuted.append("the entries that were replayed do not give the root that the witnesses signed")
+        return
+    held = sum(account.balance for account in book.accounts.values() if account.code in (*HOLDERS, FEES))
+    issued = -sum(account.balance for account in book.accounts.values() if account.code == ISSUANCE)
+    if held != issued:
+        report.refuted.append(f"holders have {held}, and {issued} were issued")
+    report.proved.append(
+        f"all {index} entries open, and {len(book.accounts)} accounts follow from them; holders have {held}, as much as was issued"
+    )
+    report.proved.append("every debit carries a valid order of a key in force, or is one of the exceptions counted here")
+    report.unchecked += [f"{what} ({count})" for what, count in book.unchecked.items()]
+    ways = {CLASSES[way]: {"count": count, "sum": law.sums[way]} for way, count in sorted(law.classes.items())}
+    report.fields |= {"replayed": index, "accounts": len(book.accounts), "open_holds": len(book.holds), "authorisations": ways}
+    report.fields |= {"balances": held, "recoveries": book.recoveries}
+    report.noticed.append("not replayed: limits of the day and month, and the files behind batches, of which only the hash is signed")

@@ -1,0 +1,177 @@
+"""Accounts, holds and keys as they follow from the entries: what every balance must be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from counterfoil_verify.keys import check_key, verify
+from counterfoil_verify.payloads import ACCOUNT, FREEZE, KEY, canonical, decode_event, sized
+from counterfoil_verify.report import Refuted
+from counterfoil_verify.rules import AMOUNT_MAX
+
+NS, GRACE_NS, ZERO32 = 10**9, 60 * 10**9, bytes(32)
+PENDING, POST, VOID = 2, 4, 8
+NEVER_BELOW_ZERO, NEVER_ABOVE_ZERO = 2, 4
+ISSUANCE, CUSTOMER, MERCHANT, AGENT, INSTITUTION, FEES = 1, 10, 11, 12, 13, 20
+HOLDERS, IMPORTED = (CUSTOMER, MERCHANT, AGENT, INSTITUTION), range(21, 40)
+DOMAINS = {1: b"counterfoil/enrol/v1", 2: b"counterfoil/add-device/v1", 3: b"counterfoil/recover/v1"}
+Leg = tuple[bytes, bytes, bytes, int, bytes, int, int, int, int]
+"""Transfer, debit account, credit account, amount, pending transfer, timeout (s), ledger, code, flags."""
+
+
+class Account:
+    __slots__ = ("code", "ledger", "flags", "tier", "seq", "head", "balance", "held", "incoming", "keys", "closed")
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.code, self.ledger, self.flags, self.tier = fields["code"], fields["ledger"], fields["flags"], fields["tier"]
+        self.seq, self.head, self.balance, self.held, self.incoming, self.closed = 0, ZERO32, 0, 0, 0, False
+        self.keys: dict[bytes, list[Any]] = {}  # device: algorithm, public key, revoked at (ns) or None
+
+
+class Book:
+    """All accounts. Every method raises Refuted at the first thing that cannot be."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.accounts: dict[bytes, Account] = {}
+        self.holds: dict[
+            bytes, tuple[Any, ...]
+        ] = {}  # pending transfer: its leg, until (ns), and of a hold: service, payee pays, reserved fee
+        self.frozen: dict[tuple[bytes, bytes], int] = {}  # account and freeze: expires at (ns), 0 never
+        self.unchecked = Counter[str]()
+        self.recoveries = 0
+
+    def _chain(self, id: bytes, seq: int, prev: bytes) -> Account:
+        account = self.accounts.get(id)
+        if account is None:
+            raise Refuted(f"account {id.hex()} was never opened")
+        account.seq += 1
+        if account.seq != seq or account.head != prev:
+            raise Refuted(
+                f"the chain of account {id.hex()} is broken: number {seq} follows number {account.seq - 1}, or names another before it"
+            )
+        return account
+
+    def event(self, type: int, payload: bytes, public: bytes) -> Account:
+        fields = decode_event(type, payload)
+        name, what = fields["account"], fields["what"]
+        if type == ACCOUNT and what == 1:
+            if name in self.accounts:
+                raise Refuted(f"account {name.hex()} is opened twice")
+            self.accounts[name] = Account(fields)
+            need = NEVER_ABOVE_ZERO if fields["code"] == ISSUANCE else NEVER_BELOW_ZERO if fields["code"] in (*HOLDERS, FEES) else 0
+            if fields["flags"] & need != need or (not need and fields["code"] not in IMPORTED):
+                raise Refuted(f"account {name.hex()} of code {fields['code']} is opened without the limit that it must have")
+        account = self._chain(name, fields["seq"], fields["prev"])
+        if type == KEY:
+            self._key(account, fields)
+        elif type == FREEZE:
+            if what == 1:
+                self.frozen[name, fields["freeze"]] = fields["expires_at"]
+            elif what != 2 or self.frozen.pop((name, fields["freeze"]), None) is None:
+                raise Refuted("it lifts a freeze that is not there")
+            self._check_freeze(fields, public)
+        elif what == 2:
+            account.closed = True
+        elif what == 3:
+            account.tier = fields["tier"]
+        elif what != 1:
+            raise Refuted(f"what {what} happens to an account is not known")
+        return account
+
+    def _key(self, account: Account, fields: dict[str, Any]) -> None:
+        """A key proves that it is there; a further one needs an older one's word, or is a recovery, which is counted."""
+        device, algorithm, key, statement = fields["device"], fields["algorithm"], fields["public_key"], fields["statement"]
+        if fields["what"] == 2:
+            if device not in account.keys:
+                raise Refuted("it revokes a key that was never bound")
+            account.keys[device][2] = account.keys[device][2] or fields["time"]
+            return
+        check_key(algorithm, key)
+        name = {1: b"ed25519", 2: b"es256"}.get(algorithm, b"")
+        begins = DOMAINS.get(fields["reason"], b"?") + sized(self.origin.encode())
+        if fields["what"] != 1 or not statement.startswith(begins) or not statement.endswith(device + sized(name) + sized(key)):
+            raise Refuted("what the new key signed is not about this key")
+        self.signed(algorithm, key, statement, fields["possession"], "the new key")
+        if fields["reason"] == 2:
+            older = account.keys.get(fields["by"])
+            if older is None or (older[2] is not None and older[2] < fields["time"] - GRACE_NS):
+                raise Refuted("a further key is bound on the word of a key that is not in force")
+            self.signed(older[0], older[1], statement, fields["consent"], "the older key")
+        elif fields["reason"] == 1 and account.keys:
+            raise Refuted("a first key is bound to an account that has one: the key was swapped")
+        self.recoveries += fields["reason"] == 3
+        account.keys[device] = [algorithm, key, None]
+
+    def _check_freeze(self, fields: dict[str, Any], public: bytes) -> None:
+        now = fields["time"]
+        frozen = [self.accounts[name].balance for name in {name for (name, _), end in self.frozen.items() if not end or end > now}]
+        told = {"accounts": len(frozen), "at": now, "expires_at": fields["expires_at"], "freeze": fields["freeze"].hex()}
+        told |= {"reason_hash": fields["reason_hash"].hex(), "sum": sum(frozen), "what": "freeze" if fields["what"] == 1 else "unfreeze"}
+        if canonical(told) != public:
+            raise Refuted("what was published about the freeze is not what happened")
+
+    def signed(self, algorithm: int, key: bytes, message: bytes, signature: bytes, who: str) -> None:
+        right = verify(algorithm, key, message, signature)
+        if right is None:
+            self.unchecked["P-256 signatures: install the extra p256"] += 1
+        elif not right:
+            raise Refuted(f"the signature by {who} is missing or false")
+
+    def move(self, event: int, kind: int, time: int, legs: list[Leg], principal: int) -> tuple[Any, ...]:
+        """Moves the money of all legs. Returns the hold that the principal leg ends, or nothing."""
+        ended: tuple[Any, ...] = ()
+        for number, leg in enumerate(legs):
+            transfer, debit_id, credit_id, amount, pending_id, timeout, ledger, _, flags = leg
+            debit, credit = self.accounts.get(debit_id), self.accounts.get(credit_id)
+            if debit is None or credit is None or debit is credit or amount > AMOUNT_MAX:
+                raise Refuted("a leg names an account that was never opened, or twice the same, or more than can be")
+            if debit.ledger != ledger or credit.ledger != ledger:
+                raise Refuted("a leg moves money between two currencies: it does not sum to zero")
+            if (debit.code in IMPORTED) != (credit.code in IMPORTED) or (kind == 0 and event == 0 and debit.code not in IMPORTED):
+                raise Refuted("money moves between an imported book and the scheme, or without any order")
+            if ISSUANCE in (debit.code, credit.code) and (kind not in (7, 8) or (debit.code == ISSUANCE) != (kind == 7)):
+                raise Refuted("money comes from nothing: an issuance account moves without an issue or withdrawal")
+            if event == 4 or flags & (POST | VOID):
+                hold = self.holds.pop(transfer if event == 4 else pending_id, None)
+                if hold is None or hold[0][1:3] != (debit_id, credit_id):
+                    raise Refuted("it resolves a hold that is not open, or one of others")
+                reserved, until = hold[0][3], hold[1]
+                if amount > reserved or (event == 4 and amount != reserved):
+                    raise Refuted(f"it takes {amount} out of a hold of {reserved}")
+                if time < until - NS if event == 4 else time > until + NS:
+                    raise Refuted("a hold ends before its time, or is used after it")
+                debit.held, credit.incoming = debit.held - reserved, credit.incoming - reserved
+                ended = hold if number == principal else ended
+                if event == 4 or flags & VOID:
+                    continue
+            elif (event == 1) != bool(flags & PENDING) or event == 3:
+                raise Refuted("the flags of a leg do not fit what happened")
+            elif event == 1:
+                self.holds[transfer] = (leg, time + timeout * NS if timeout else 2**64)
+                debit.held, credit.incoming = debit.held + amount, credit.incoming + amount
+                continue
+            debit.balance, credit.balance = debit.balance - amount, credit.balance + amount
+        return ended
+
+    def touched(self, legs: list[Leg], rows: list[Any]) -> list[Account]:
+        """The accounts' numbers, balances and limits, as the entry states them and as they follow from all legs so far."""
+        order = dict.fromkeys(name for leg in legs for name in leg[1:3])
+        if list(order) != [row[0] for row in rows]:
+            raise Refuted("the accounts that it names are not those of its legs")
+        found = []
+        for name, seq, prev, balance, held in rows:
+            account = self._chain(name, seq, prev)
+            if account.balance != balance or account.held != held:
+                raise Refuted(
+                    f"account {name.hex()} has {account.balance} and {account.held} held, and the entry says {balance} and {held}"
+                )
+            if (account.flags & NEVER_BELOW_ZERO and balance < held) or (
+                account.flags & NEVER_ABOVE_ZERO and balance + account.incoming > 0
+            ):
+                raise Refuted(f"the balance of account {name.hex()} passes its limit")
+            if account.closed:
+                raise Refuted(f"account {name.hex()} was closed before")
+            found.append(account)
+        return found

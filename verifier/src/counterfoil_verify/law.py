@@ -1,0 +1,210 @@
+"""Whose will a payment was, and on which terms: a signed order, or a lawful exception; fee and limit by the rules in force."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from counterfoil_verify.book import AGENT, CUSTOMER, FEES, GRACE_NS, HOLDERS, MERCHANT, NS, ZERO32, Account, Book, Leg
+from counterfoil_verify.payloads import sized
+from counterfoil_verify.report import Refuted
+from counterfoil_verify.rules import AMOUNT_MAX, Rules
+
+LIFETIME_NS = 7 * 86_400 * NS
+ORDER, BATCH, STANDING = struct.Struct(">16s16sQQ16sQQQ32s32sB16sI"), struct.Struct(">16s16sIQQQ32s"), struct.Struct(">16s16sQQ16sQBI")
+ORDER_SIZE_MAX = 1_024
+PAY, HOLD, CAPTURE, RELEASE, REFUND, REVERSAL = 1, 2, 3, 4, 5, 6
+DEVICE, STAFF, MANDATE, TOKEN = 1, 4, 5, 6
+LINES_SKIPPED_MAX = 1_000
+
+DAYS = {1: 1, 2: 7, 3: 28}
+
+
+class Payment(NamedTuple):
+    """What is to be judged. `fees`: what the other legs did, by account. `hold`: what a capture or release ends."""
+
+    entry: int
+    kind: int
+    way: int
+    service: int
+    id: bytes
+    order_hash: bytes
+    time: int
+    leg: Leg
+    fees: dict[bytes, int]
+    hold: tuple[Any, ...]
+    device: bytes
+    signature: bytes
+    order: bytes
+    document: bytes
+
+
+class Law:
+    """Judges payments one after the other; raises Refuted."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.known: list[Rules] = []
+        self.now: Rules | None = None
+        self.asset, self.begins = "", b"counterfoil/order/v1"
+        self.recent: dict[int, set[bytes]] = {}  # hour of expiry: ids of orders carried out that could be shown again
+        self.mandates: dict[bytes, list[Any]] = {}  # hash of the document: lines, their sum, the last number, ids
+        self.classes, self.sums = Counter[int](), Counter[int]()
+
+    def learn(self, rules: Rules) -> None:
+        """A rules entry. The first is in force at once."""
+        self.known.append(rules)
+        if self.now is None:
+            self.now, self.asset = rules, str(rules.content["asset"])
+            self.begins = b"counterfoil/order/v1" + sized(self.book.origin.encode()) + sized(self.asset.encode())
+
+    def judge(self, it: Payment) -> None:
+        """Whose will it was: an order signed by a key in force, or a lawful exception, counted by class."""
+        leg, accounts = it.leg, self.book.accounts
+        payer, payee, amount = accounts[leg[1]], accounts[leg[2]], leg[3]
+        self.classes[it.way] += 1
+        self.sums[it.way] += amount
+        if it.way > TOKEN or (it.kind in (0, 6, 7, 8)) != (it.way in (0, STAFF)) or (it.kind == 0) != (it.way == 0):
+            raise Refuted("money moves without an order, or staff decide what only a holder can")
+        if it.kind == 0:
+            return
+        taking = it.kind in (CAPTURE, RELEASE)
+        if taking and len(it.hold) < 5:
+            raise Refuted("it captures or releases what is not a hold")
+        if it.service != (it.hold[2] if taking else _service(it.kind, payer.code, payee.code)):
+            raise Refuted(f"service {it.service} is not what these two accounts do with each other")
+        if it.fees and any(accounts[name].code != FEES for name in it.fees if name not in leg[1:3]):
+            raise Refuted("a fee goes to an account that is not the scheme's for fees")
+        if it.way == STAFF:
+            fees = [it.fees.get(name, 0) for name in leg[1:3]]
+            if it.order or min(fees) < 0 or (any(fees) and it.kind != REVERSAL):
+                raise Refuted("staff took a fee, or signed for a holder")
+            return
+        max_fee, expiry, rules_hash = self._order(it) if it.order or it.way in (DEVICE, MANDATE, TOKEN) else (AMOUNT_MAX, 0, ZERO32)
+        signer = payee if taking else payer
+        if it.way == DEVICE:
+            self._signed(signer, it, it.order)
+            self._once(it.id, expiry, it.time)
+        elif it.way == MANDATE:
+            self._mandate(signer, it, max_fee)
+        self._terms(it, payer, max_fee, rules_hash if it.way == DEVICE else ZERO32)
+
+    def _order(self, it: Payment) -> tuple[int, int, bytes]:
+        """(highest fee, expiry in ns, hash of the rules) of the order, which says exactly what was done."""
+        begins = self.begins
+        if not it.order.startswith(begins) or sha256(it.order).digest() != it.order_hash or len(it.order) > ORDER_SIZE_MAX:
+            raise Refuted("its order is not an order to this scheme in its currency, or not the one it names")
+        fields = ORDER.unpack_from(it.order, len(begins))
+        payer, payee, amount, max_fee, name, expiry, _, _, _, rules_hash, kind, reference, timeout = fields
+        _, debit, credit, moved, pending, reserved_s, *_ = it.leg
+        if (payer, payee, name, kind) != (debit, credit, it.id, it.kind) or (amount != moved and kind != RELEASE):
+            raise Refuted(f"the order says {amount} from {payer.hex()} to {payee.hex()}, and the entry moves {moved}, or other accounts")
+        if (kind == HOLD and timeout != reserved_s) or (kind in (CAPTURE, RELEASE) and reference != pending):
+            raise Refuted("the order is about another hold, or for another time")
+        return max_fee, expiry * 10**6, rules_hash
+
+    def _signed(self, signer: Account, it: Payment, message: bytes) -> None:
+        """By a key that was bound to the account before, and not revoked, or only within the last minute."""
+        key = signer.keys.get(it.device)
+        if key is None:
+            raise Refuted(f"no key of device {it.device.hex()} was bound to the account before: the debit is unsigned")
+        if key[2] is not None and it.time > key[2] + GRACE_NS:
+            raise Refuted(f"the key of device {it.device.hex()} was revoked before")
+        self.book.signed(key[0], key[1], message, it.signature, "the holder's device")
+
+    def _once(self, name: bytes, expiry: int, time: int) -> None:
+        """The same order is never carried out twice: ids are remembered until their orders have expired."""
+        if time > expiry + GRACE_NS or expiry > time + LIFETIME_NS + GRACE_NS:
+            raise Refuted("the order had expired, or lives for too long")
+        hour = expiry // (3_600 * NS)
+        if hour not in self.recent:
+            self.recent = {each: ids for each, ids in self.recent.items() if (each + 2) * 3_600 * NS >= time} | {hour: set()}
+        if name in self.recent[hour]:
+            raise Refuted("the same order is carried out a second time")
+        self.recent[hour].add(name)
+
+    def _mandate(self, payer: Account, it: Payment, max_fee: int) -> None:
+        """A line of a signed batch, or an occurrence of a signed standing order."""
+        begins = sized(self.book.origin.encode()) + sized(self.asset.encode())
+        batch, standing, document = b"counterfoil/batch/v1" + begins, b"counterfoil/standing-order/v1" + begins, it.document
+        name = sha256(document).digest()
+        if name not in self.mandates:
+            self._signed(payer, it, document)
+            self.mandates[name] = [0, 0, 0, set()]
+        used = self.mandates[name]
+        used[0], used[1] = used[0] + 1, used[1] + it.leg[3]
+        if document.startswith(batch):
+            by, mandate, count, total, most, _, _ = BATCH.unpack_from(document, len(batch))
+            lawful = by == it.leg[1] and used[0] <= count and used[1] <= total and it.id[:6] == mandate[:6] and it.id not in used[3]
+            used[3].add(it.id)
+            if used[0] >= count:
+                used[3].clear()
+        elif document.startswith(standing):
+            by, to, amount, most, mandate, first, every, count = STANDING.unpack_from(document, len(standing))
+            numbers = range(used[2] + 1, used[2] + LINES_SKIPPED_MAX)
+            number = next((n for n in numbers if sha256(b"counterfoil/leg/v1" + mandate + n.to_bytes(4)).digest()[:10] == it.id[6:]), 0)
+            due = first * 10**6 + (number - 1) * DAYS.get(every, 0) * 86_400 * NS
+            lawful = (by, to, amount) == it.leg[1:4] and 0 < number <= (count or number) and it.time >= due
+            used[2] = number
+        else:
+            raise Refuted("what stands in for an order is neither a batch nor a standing order to this scheme")
+        if not lawful or max_fee > most or it.kind != PAY:
+            raise Refuted("the batch or standing order that was signed does not cover it")
+
+    def _terms(self, it: Payment, payer: Account, max_fee: int, rules_hash: bytes) -> None:
+        """Fee and limit by the rules in force. Documents only move forward, and never before their notice is over."""
+        assert self.now is not None
+        later = [self.now] if rules_hash == self.now.hash else [rules for rules in self.known if rules.index >= self.now.index]
+        if rules_hash not in (ZERO32, self.now.hash):
+            named = [rules for rules in self.known if rules.hash == rules_hash]
+            later = [rules for rules in later if rules.hash == rules_hash]
+            if not later:
+                raise Refuted("the order names rules that were replaced" if named else "the order names rules that are not in the log")
+        problem: str | None = "the order is under rules whose notice is not over"
+        for rules in later:
+            if rules.from_index is not None and rules.from_index <= it.entry:
+                problem = self._under(rules, it, payer, max_fee)
+                if problem is None:
+                    self.now = rules
+                    return
+        raise Refuted(str(problem))
+
+    def _under(self, rules: Rules, it: Payment, payer: Account, max_fee: int) -> str | None:
+        """What is wrong with the payment under `rules`, or None."""
+        taking, amount, fees = it.kind in (CAPTURE, RELEASE), it.leg[3], it.fees
+        charge, payee_pays = rules.fee(it.service, amount) if it.kind != RELEASE else (0, False)
+        if it.kind == CAPTURE:
+            charge, payee_pays = (charge, True) if it.hold[3] else (min(charge, it.hold[4]), False)
+        if charge > max_fee and payee_pays == taking:
+            return f"the fee of {charge} is above the {max_fee} that the order allows"
+        if it.kind == HOLD:
+            charge = 0 if payee_pays else charge
+            self.book.holds[it.leg[0]] = (*self.book.holds[it.leg[0]][:2], it.service, payee_pays, charge)
+        paid = (-fees.get(it.leg[1], 0), -fees.get(it.leg[2], 0))
+        if paid != ((0, charge) if payee_pays else (charge, 0)):
+            return f"the fee is {paid[0]} for the payer and {paid[1]} for the payee; by the tariff it is {charge}"
+        if taking or payer.code not in HOLDERS:
+            return None
+        limits = rules.content["limits"].get(payer.tier)
+        if limits is None and payer.tier:
+            return f"the rules have no limits for the tier {payer.tier}"
+        if limits is None:
+            self.book.unchecked["payments of accounts without a tier: their limits are not known"] += 1
+        elif amount > limits.get("per_payment", AMOUNT_MAX):
+            return f"the payment of {amount} is above the limit of {limits['per_payment']} for one payment"
+        return None
+
+
+def _service(kind: int, payer: int, payee: int) -> int:
+    """1 transfer 2 purchase 3 cash-in 4 cash-out 5 disbursement 6 refund 7 internal."""
+    if kind in (REFUND, REVERSAL):
+        return 6
+    if kind > REVERSAL:
+        return 7
+    if payee == MERCHANT:
+        return 2
+    if (payer, payee) in ((AGENT, CUSTOMER), (CUSTOMER, AGENT)):
+        return 3 if payer == AGENT else 4
+    return 1 if payer == CUSTOMER else 5 if payee == CUSTOMER else 7
