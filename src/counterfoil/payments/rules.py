@@ -41,8 +41,8 @@ class SchemeRules(msgspec.Struct, frozen=True):
     hash: bytes
 
 
-def publish(*, origin: str, currency: Currency, tariff: Tariff, limits: Mapping[str, Any]) -> SchemeRules:
-    """The rules as a document. `limits` are the tiers' limits as plain values (amounts in minor units)."""
-    content = {"origin": origin, "currency": currency, "tariff": tariff, "limits": limits}
+def publish(*, origin: str, currency: Currency, tariff: Tariff, limits: Mapping[str, Any], time_zone: str) -> SchemeRules:
+    """The rules as a document. `limits` are the tiers' limits as plain values (amounts in minor units) in days of `time_zone`."""
+    content = {"origin": origin, "currency": currency, "tariff": tariff, "limits": limits, "time_zone": time_zone}
     document = msgspec.json.encode(content, order="sorted")
     return SchemeRules(origin=origin, currency=currency, tariff=tariff, document=document, hash=hashlib.sha256(document).digest())

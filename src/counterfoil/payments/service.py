@@ -35,12 +35,13 @@ from counterfoil.parties.types import Holder
 from counterfoil.payments import records
 from counterfoil.payments.acknowledgement import Acknowledger
 from counterfoil.payments.fees import Fee, PaidBy, Service
-from counterfoil.payments.orders import EMPTY_LOG_ROOT, ORDER_LIFETIME_MAX_MS, Order, OrderKind, decode, encode, order_hash
+from counterfoil.payments.orders import ORDER_LIFETIME_MAX_MS, Order, OrderKind, decode, encode, order_hash
 from counterfoil.payments.plan import plan
 from counterfoil.payments.rules import SchemeRules
 from counterfoil.payments.terms import cost_of, refusal_of, service_of
 from counterfoil.payments.types import AuthorisationClass, Payment, PaymentState, Quote, Receipt, SignedOrder
 from counterfoil.store.database import Store
+from counterfoil.tlog.known import IsHead
 
 HOLD_TIMEOUT_MAX_S = 31 * 24 * 3600
 MANDATE_EXPIRY_MS = AMOUNT_MAX // 1_000_000
@@ -61,7 +62,11 @@ class Mandate(msgspec.Struct, frozen=True):
 
 
 class Payments:
-    """What moves money. `rules` are the scheme's rules in force; the fees account is the scheme's own."""
+    """What moves money.
+
+    `rules` are the scheme's rules in force; the fees account is the scheme's own; `is_head` tells whether a log head that an
+    order names is one of this scheme's log.
+    """
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class Payments:
         rules: SchemeRules,
         acknowledger: Acknowledger,
         fees_account: int,
+        is_head: IsHead,
     ) -> None:
         self.store = store
         self.ledger = ledger
@@ -81,6 +87,7 @@ class Payments:
         self.rules = rules
         self.acknowledger = acknowledger
         self.fees_account = fees_account
+        self.is_head = is_head
 
     async def pay(self, signed: SignedOrder) -> Receipt:
         """Moves the money once, however often the same order arrives, and answers the same receipt each time.
@@ -137,8 +144,6 @@ class Payments:
             raise WrongScheme(f"the currency of this scheme is {self.rules.currency.code}", currency=self.rules.currency.code)
         if order.payer == order.payee:
             raise SamePayerAndPayee
-        if order.checkpoint_size or order.checkpoint_root != EMPTY_LOG_ROOT:
-            raise Malformed("order.checkpoint_size", "names a log head that this scheme has not signed")
         if order.timeout_s > HOLD_TIMEOUT_MAX_S:
             raise Malformed("order.timeout_s", f"must be at most {HOLD_TIMEOUT_MAX_S}")
         if order.payer_last > self.ledger.last_timestamp:
@@ -217,6 +222,8 @@ class Payments:
         if payment.authorisation is AuthorisationClass.DEVICE:
             if order.expiry_ms > now_ms + ORDER_LIFETIME_MAX_MS:
                 raise Malformed("order.expiry", f"must be at most {ORDER_LIFETIME_MAX_MS} ms ahead")
+            if not self.is_head(order.checkpoint_size, order.checkpoint_root):
+                raise Malformed("order.checkpoint_root", "names a log head that this scheme has never signed: keep it, it is evidence")
             if order.rules_hash != self.rules.hash:
                 raise RulesChanged(rules=self.rules.hash.hex())
         if payment.fee > order.max_fee and (payment.fee_paid_by is PaidBy.PAYER) != (order.kind in _SIGNED_BY_PAYEE):
