@@ -1,0 +1,65 @@
+"""Requests to addresses that the operator wrote into a file of their own: witnesses. Any host is allowed, the loopback too.
+
+Addresses that other people choose go through `outgoing` instead. No redirects: a peer is who the file says; no proxy from
+the environment; no cookies; nothing unpacked; a bounded answer.
+"""
+
+from __future__ import annotations
+
+import aiohttp
+
+from counterfoil.errors import Unavailable
+
+ANSWER_SIZE_MAX = 65_536
+"""Bytes of an answer's body; a longer one is refused whole."""
+CONNECTIONS_MAX = 100
+REASON_SIZE_MAX = 200
+"""Characters of the reason why there was no answer."""
+
+
+class Peers:
+    """A small HTTP client. Opens nothing until it is used; `close()` at the end."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, url: str, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        """Sends `body` once as text; (status, body) of the answer, whatever its status, a redirect as well.
+
+        Raises Unavailable, with a reason fit for a log, when there is no whole answer within `timeout_s`.
+        """
+        try:
+            async with self._client().post(
+                url,
+                data=body,
+                headers={"Content-Type": "text/plain; charset=utf-8"},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+            ) as response:
+                data = b""
+                while part := await response.content.read(ANSWER_SIZE_MAX + 1 - len(data)):
+                    data += part
+                    if len(data) > ANSWER_SIZE_MAX:
+                        raise Unavailable(f"the answer is larger than {ANSWER_SIZE_MAX} bytes")
+                return response.status, data
+        except TimeoutError:
+            raise Unavailable(f"no answer within {timeout_s:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what is no address at all
+            raise Unavailable((str(error) or type(error).__name__)[:REASON_SIZE_MAX]) from error
+
+    async def close(self) -> None:
+        """Ends all connections. Safe to repeat."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,  # a small answer must not unpack into a large one
+                trust_env=False,
+                headers={"User-Agent": "Counterfoil"},
+            )
+        return self._session
