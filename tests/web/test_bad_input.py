@@ -99,7 +99,7 @@ ORDERS: dict[str, tuple[Callable[[People], Order], int, str, str | None]] = {
     "a refund of nothing": (lambda p: p.payer.order(p.payee, 100, kind=OrderKind.REFUND, reference=5), 404, "payment_not_found", None),
     "an answer to no request": (lambda p: p.payer.order(p.payee, 100, reference=77), 404, "not_found", None),
     "a hold without time": (lambda p: p.payer.order(p.shop, 100, kind=OrderKind.HOLD), 400, "malformed", "order.timeout_s"),
-    "a log head that is not": (lambda p: p.payer.order(p.payee, 100, checkpoint_size=9), 400, "malformed", "order.checkpoint_size"),
+    "a log head that is not": (lambda p: p.payer.order(p.payee, 100, checkpoint_size=9), 400, "malformed", "order.checkpoint_root"),
     "an entry that is not": (lambda p: p.payer.order(p.payee, 100, payer_last=2**62), 400, "malformed", "order.payer_last"),
     "a memo too long": (lambda p: p.payer.order(p.payee, 100, memo="é" * 129), 400, "malformed", "order.memo"),
 }  # fmt: skip

@@ -250,6 +250,7 @@ TAGS = (
     "tokens",
     "webhooks",
     "merchant",
+    "log",
     "staff",
     "operation",
 )

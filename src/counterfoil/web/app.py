@@ -1,7 +1,8 @@
 """The whole web as one ASGI application: the hot route in front, the other endpoints behind it.
 
     request ─┬─ POST /v1/payments ──> hot
-             ├─ /, /staff, /static ─> pages
+             ├─ /, /staff, /proof, /static ─> pages
+             ├─ /log/ ──────────────> tiles
              └─ everything else ────> router ──> authentication ──> endpoint
 
 Start and stop belong to `counterfoil.app`: run uvicorn with `lifespan="off"`.
@@ -20,6 +21,7 @@ from counterfoil.web.api.events import EventEndpoints
 from counterfoil.web.api.merchants import MerchantEndpoints
 from counterfoil.web.api.operation import OperationEndpoints
 from counterfoil.web.api.people import PeopleEndpoints
+from counterfoil.web.api.proofs import ProofEndpoints
 from counterfoil.web.api.scheme import SchemeEndpoints
 from counterfoil.web.api.sign_in import SignInEndpoints
 from counterfoil.web.api.staff import StaffEndpoints
@@ -31,9 +33,12 @@ from counterfoil.web.hot import HotPayments
 from counterfoil.web.incoming import Application, Receive, Scope, Send, request_ids
 from counterfoil.web.metrics import Metrics, Reading
 from counterfoil.web.pages import Pages, is_page
+from counterfoil.web.public_log import PublicLog
 from counterfoil.web.router import Router
 from counterfoil.web.services import Services
 from counterfoil.web.sessions import StaffSessions
+from counterfoil.web.tiles import PREFIX as LOG_PREFIX
+from counterfoil.web.tiles import Tiles
 
 COMMON_HEADERS = [
     (b"server", b"counterfoil"),
@@ -60,6 +65,7 @@ class WebApplication:
         hot: HotPayments,
         router: Application,
         pages: Application,
+        tiles: Application,
         operations: list[Operation],
         document: dict[str, Any],
         sessions: StaffSessions,
@@ -67,6 +73,7 @@ class WebApplication:
         self.hot = hot
         self._router = router
         self._pages = pages
+        self._tiles = tiles
         self.sessions = sessions
         self.operations = operations
         self.document = document
@@ -77,6 +84,8 @@ class WebApplication:
                 await self.hot(scope, receive, send)
             elif is_page(scope["path"]):
                 await self._pages(scope, receive, send)
+            elif scope["path"].startswith(LOG_PREFIX):
+                await self._tiles(scope, receive, send)
             else:
                 await self._router(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -92,6 +101,7 @@ def create_app(services: Services) -> WebApplication:
     guesses = Guesses(clock)
     next_request_id = request_ids(clock.random_bytes(6).hex())
     metrics = Metrics(lambda: _reading(services))
+    public_log = PublicLog(config.folder / "log" / "public", clock)
     hot = HotPayments(
         payments=services.payments,
         clock=clock,
@@ -127,6 +137,13 @@ def create_app(services: Services) -> WebApplication:
             clock=clock,
             currency_ledger=services.payments.rules.currency.ledger,
         ).endpoints(),
+        *ProofEndpoints(
+            payments=services.payments,
+            receipts=services.receipts,
+            log=public_log,
+            witnesses=services.witnesses,
+            audited=services.audited,
+        ).endpoints(),
         *SignInEndpoints(sessions=sessions, clock=clock).endpoints(),
         *operation.endpoints(),
     ]
@@ -142,8 +159,9 @@ def create_app(services: Services) -> WebApplication:
         body_size_max=config.body_size_max,
         common_headers=COMMON_HEADERS,
     )
-    pages = Pages(services, sessions).application()
-    return WebApplication(hot=hot, router=router, pages=pages, operations=operations, document=document, sessions=sessions)
+    pages = Pages(services, sessions, public_log).application()
+    tiles = Tiles(public_log.folder, metrics=metrics, next_request_id=next_request_id, common_headers=COMMON_HEADERS)
+    return WebApplication(hot=hot, router=router, pages=pages, tiles=tiles, operations=operations, document=document, sessions=sessions)
 
 
 def _reading(services: Services) -> Reading:

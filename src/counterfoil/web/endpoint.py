@@ -10,7 +10,7 @@
 
 Parameters are known by name: `caller` (who asks), `body` (a struct, JSON), `query` (a struct, query string), `request`
 (the request itself); any other name is a parameter of the path, an id if annotated int, else text. The result is a
-struct (JSON), None (204), or an `Answer` that says all of it by itself.
+struct (JSON), None (204), or an `Answer` that says all of it by itself (`View | Answer` where that depends on Accept).
 
 Decoding is strict: an amount of "5", 5.0, true or 1e3 is refused, and so is a field or parameter that we do not know:
 a misspelt limit must never be silently without effect.
@@ -21,7 +21,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -59,6 +59,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         errors: what it may refuse with, besides what follows from access and parameters.
         status: of success.
         media_type: of success, where it is not JSON.
+        other_media_types: of success, where the caller's Accept asks for one of them.
         tag: the chapter of the documentation.
         own_signature: the body carries the signature that authenticates it; the request needs none.
     """
@@ -70,6 +71,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     errors: tuple[type[CounterfoilError], ...] = ()
     status: int = 200
     media_type: str = "application/json"
+    other_media_types: tuple[str, ...] = ()
     tag: str = ""
     own_signature: bool = False
 
@@ -80,7 +82,7 @@ class Operation:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         hints = get_type_hints(endpoint.handler, include_extras=True)
-        self.returns: Any = hints.pop("return", None)
+        self.returns: Any = _described(hints.pop("return", None))
         names = list(inspect.signature(endpoint.handler).parameters)
         self.body_type: type[msgspec.Struct] | None = hints.get("body")
         self.query_type: type[msgspec.Struct] | None = hints.get("query")
@@ -118,6 +120,12 @@ class Operation:
         if result is None:
             return Answer(status=204)
         return Answer(msgspec.json.encode(result), status=self.endpoint.status)
+
+
+def _described(kind: Any) -> Any:
+    """What a handler returns, as far as a description has it: `View` of `View | Answer`."""
+    parts = get_args(kind)
+    return parts[0] if len(parts) == 2 and parts[1] is Answer else kind
 
 
 def decode_body(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:

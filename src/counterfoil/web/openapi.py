@@ -154,7 +154,8 @@ def _success(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
     schema = schemas[operation.returns] if _is_described(operation.returns) else {"type": "string"}
     if endpoint.media_type == "application/json" and not _is_described(operation.returns):
         schema = {"type": "object"}
-    return {"description": "Done", "content": {endpoint.media_type: {"schema": schema}}}
+    others = {media_type: {"schema": {"type": "string"}} for media_type in endpoint.other_media_types}
+    return {"description": "Done", "content": {endpoint.media_type: {"schema": schema}, **others}}
 
 
 def _path_parameters(operation: Operation) -> Iterable[dict[str, Any]]:

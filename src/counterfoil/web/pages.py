@@ -1,11 +1,13 @@
 """Pages for people, made on the server: the front page for everybody, and what staff see. They show, and change nothing.
 
     /                       what this scheme is
+    /proof                  the public log: how it stands, and how to check it; /proof/check: a receipt, checked by the browser
     /staff                  the books at a glance; /staff/accounts, /staff/transfers, /staff/proposals, /staff/messages
     /staff/sign-in?token=   a link that works once (see `sessions`)
     /static/...             style and mark
 
-Language: `?lang=`, else what the browser prefers. No script, nothing from elsewhere, and a policy that says so.
+Language: `?lang=`, else what the browser prefers. Nothing from elsewhere, and a policy that says so; no script either, but on
+/proof/check, where the holder's own browser does the checking.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from counterfoil.errors import CounterfoilError, Forbidden, InternalError, NotFo
 from counterfoil.moments import moment_text
 from counterfoil.parties.types import Permission
 from counterfoil.web.i18n import Language, languages, negotiate
+from counterfoil.web.proof_views import ProofViews
+from counterfoil.web.public_log import PublicLog
 from counterfoil.web.services import Services
 from counterfoil.web.sessions import SESSION_LIFETIME_S, StaffSessions
 from counterfoil.web.staff_views import StaffViews
@@ -49,14 +53,17 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-_OURS = ("/staff/", "/static/")
+CHECK_POLICY = HEADERS["Content-Security-Policy"] + "; script-src 'self'"
+"""Of the one page that works by itself: our own script, and still no address to send anything to."""
+
+_OURS = ("/staff/", "/static/", "/proof/")
 
 View = Callable[[StaffViews, Request], Awaitable[tuple[str, dict[str, Any]]]]
 
 
 def is_page(path: str) -> bool:
     """Whether an address belongs to the pages; everything else is the API's."""
-    return path in ("/", "/staff") or path.startswith(_OURS)
+    return path in ("/", "/staff", "/proof") or path.startswith(_OURS)
 
 
 class SchemeView(msgspec.Struct, frozen=True):
@@ -71,9 +78,10 @@ class SchemeView(msgspec.Struct, frozen=True):
 class Pages:
     """The pages of one server. `sessions` decides who of the staff may look."""
 
-    def __init__(self, services: Services, sessions: StaffSessions) -> None:
+    def __init__(self, services: Services, sessions: StaffSessions, public_log: PublicLog) -> None:
         self.services = services
         self.sessions = sessions
+        self.public_log = public_log
         self.languages = languages(services.config.languages)
         config = services.config
         self.scheme = SchemeView(config.scheme_name, config.currency.code, config.origin, config.sandbox)
@@ -87,6 +95,8 @@ class Pages:
     def _routes(self) -> list[BaseRoute]:
         return [
             Route("/", self.front),
+            Route("/proof", self.proof),
+            Route("/proof/check", self.check),
             Route("/staff", self._staff(_overview)),
             Route("/staff/accounts", self._staff(_accounts)),
             Route("/staff/accounts/{id}", self._staff(_account)),
@@ -105,6 +115,16 @@ class Pages:
     async def front(self, request: Request) -> Response:
         key = base64_text(self.services.payments.acknowledger.public_key)
         return self.render(request, "front.html", operator_key=key, home="/")
+
+    async def proof(self, request: Request) -> Response:
+        context = await ProofViews(self.services, self.public_log, self._language(request)).proof()
+        return self.render(request, "proof.html", home="/", base=str(request.base_url).rstrip("/"), **context)
+
+    async def check(self, request: Request) -> Response:
+        context = await ProofViews(self.services, self.public_log, self._language(request)).check()
+        answer = self.render(request, "check.html", home="/", **context)
+        answer.headers["Content-Security-Policy"] = CHECK_POLICY
+        return answer
 
     async def sign_in(self, request: Request) -> Response:
         """Shows a button: opening a link must not use it up, since browsers and messengers open links ahead of people."""

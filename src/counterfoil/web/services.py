@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from counterfoil.assurance.audits import Audited
+from counterfoil.assurance.witnesses import WitnessStatus
 from counterfoil.channels.webhooks import Webhooks
 from counterfoil.clock import Clock
 from counterfoil.config import Config
@@ -16,6 +18,7 @@ from counterfoil.parties.tokens import Tokens
 from counterfoil.payments.batches import Batches
 from counterfoil.payments.feed import Feed
 from counterfoil.payments.history import History
+from counterfoil.payments.receipts import Receipts
 from counterfoil.payments.requests import Requests
 from counterfoil.payments.service import Payments
 from counterfoil.payments.staff import StaffPayments
@@ -44,12 +47,25 @@ def no_check() -> CheckResult | None:
     return None
 
 
+def no_audit() -> Audited | None:
+    """Where no auditor has replayed the log."""
+    return None
+
+
+def no_witnesses() -> Sequence[WitnessStatus]:
+    """Where no witness is asked."""
+    return ()
+
+
 class Services(msgspec.Struct, frozen=True, kw_only=True):
     """A scheme's running parts, as the web uses them.
 
     Attributes:
         is_running: whether the writers of ledger and store are alive; asked by /ready.
         last_check: the outcome of the last conservation check.
+        receipts: proofs from the log; None where no log is kept.
+        witnesses: how it stands with each witness.
+        audited: the newest word of an auditor.
     """
 
     config: Config
@@ -69,3 +85,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: Webhooks
     is_running: Callable[[], bool]
     last_check: Callable[[], CheckResult | None] = no_check
+    receipts: Receipts | None = None
+    witnesses: Callable[[], Sequence[WitnessStatus]] = no_witnesses
+    audited: Callable[[], Audited | None] = no_audit
