@@ -188,12 +188,12 @@ class Scheme:
 
 
 @asynccontextmanager
-async def opened(folder: Path, clock: MovedClock | None = None, **settings: Any) -> AsyncIterator[Scheme]:
-    """A scheme in `folder`, with staff if it is new."""
+async def opened(folder: Path, clock: MovedClock | None = None, *, publishing: bool = False, **settings: Any) -> AsyncIterator[Scheme]:
+    """A scheme in `folder`, with staff if it is new. With `publishing`, the log follows, in a process of its own."""
     clock = clock or MovedClock()
     defaults: dict[str, Any] = {"data": str(folder), "sandbox": True, "port": 0, "check_interval_s": 0}
     config = msgspec.convert(defaults | settings, Config)
-    async with running(config, clock) as services:
+    async with running(config, clock, publishing=publishing) as services:
         scheme = Scheme(services, clock)
         if not (folder / "staffed").exists():
             await scheme.open_staff()

@@ -64,7 +64,7 @@ def test_help_has_an_example_that_parses(name: str) -> None:
         assert parsed.command == name.split()[1]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"counterfoil witness"}))  # its file names its folder: memory and key belong together
 def test_every_command_takes_json_and_its_folder(name: str) -> None:
     assert {"--json", "--data"} <= set(COMMANDS[name]._option_string_actions)
 
@@ -137,7 +137,7 @@ def test_an_amount_that_was_changed_behind_our_back_ends_the_check_with_1(data: 
 
 
 def test_a_folder_in_use_is_unavailable(data: Path) -> None:
-    from counterfoil.app import only_process
+    from counterfoil.folder import only_process
 
     with only_process(data):
         ran = run("check", "--data", data, "--json")

@@ -66,13 +66,21 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
 
         logs.configure(level=logging.WARNING)
         return demo(parsed, output)
-    from counterfoil.commands import logs, scheme
+    if parsed.command == "witness":
+        from counterfoil.commands import logs
+        from counterfoil.commands.witness import witness
+
+        logs.configure(level=logging.INFO)
+        return witness(parsed, output)
+    from counterfoil.commands import check, logs, scheme
 
     logs.configure(level=logging.INFO if parsed.command == "serve" else logging.WARNING)
     commands = {
         ("serve", None): scheme.serve,
         ("migrate", None): scheme.migrate,
-        ("check", None): scheme.check,
+        ("check", None): check.check,
+        ("openings", None): check.openings,
+        ("audited", None): check.audited,
         ("keys", "show"): scheme.keys_show,
         ("keys", "create"): scheme.keys_create,
         ("import", "book"): scheme.import_book_file,
@@ -84,7 +92,7 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
 def _with_key(parsed: argparse.Namespace) -> Answer:
     """Commands that act through a server with a key of their own."""
     from counterfoil.clock import SystemClock
-    from counterfoil.commands import account, pay, staff
+    from counterfoil.commands import account, pay, proof, staff
     from counterfoil.commands.wallet import Wallet
 
     path = parsed.key or (Path(os.environ["COUNTERFOIL_KEY"]) if os.environ.get("COUNTERFOIL_KEY") else None)
@@ -101,6 +109,8 @@ def _with_key(parsed: argparse.Namespace) -> Answer:
         "accept": pay.accept,
         "cash-out": pay.cash_out,
         "receipt": pay.show_receipt,
+        "proof": proof.proof,
+        "complain": proof.complain,
         "balance": account.balance,
         "history": account.history,
         "devices": account.devices,

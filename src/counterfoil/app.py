@@ -1,55 +1,65 @@
 """The composition root: the only module that knows every other, and the only one that knows the engines by name.
 
 `running(config)` opens a scheme's data folder and runs everything that works in the background; leaving it drains what
-waits and lets go of the folder. One process per folder: the writer of a ledger has no second.
+waits and lets go of the folder. One process per folder: the writer of a ledger has no second. With `publishing` it has a
+process beside it, the publisher, which follows its files and writes the log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import gc
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
 
 import msgspec
 import structlog
 import uvloop
-from nacl.signing import SigningKey
 
+from counterfoil.assurance.audits import Audits
+from counterfoil.assurance.witnesses import Witnesses, consistency_of
 from counterfoil.channels.outgoing import Outgoing
+from counterfoil.channels.peers import Peers
 from counterfoil.channels.webhooks import Webhooks
 from counterfoil.clock import Clock, SystemClock
 from counterfoil.config import Config
-from counterfoil.errors import Unavailable
+from counterfoil.folder import Cosigned, audited_path, ledger_path, log_folder, only_process, openings_path, operator_key, store_url
 from counterfoil.ledger.chart import ACCOUNT_FLAGS, AccountCode, Chart
 from counterfoil.ledger.check import Auditor
 from counterfoil.ledger.service import Ledger
 from counterfoil.ledger.sqlite import SqliteEngine
+from counterfoil.ledger.sqlite_follow import SqliteFollower
 from counterfoil.ledger.types import Account, CreateAccountStatus
 from counterfoil.parties.approvals import CIRCULATION, REVERSAL, Approvals, Executor, Kind
 from counterfoil.parties.service import Parties
-from counterfoil.parties.tiers import add_missing, all_tiers
+from counterfoil.parties.tiers import add_missing
 from counterfoil.parties.tokens import Tokens
 from counterfoil.parties.types import Permission
 from counterfoil.payments.acknowledgement import Acknowledger
 from counterfoil.payments.batches import Batches
 from counterfoil.payments.feed import Feed
 from counterfoil.payments.history import History
+from counterfoil.payments.receipts import Receipts
 from counterfoil.payments.recovery import Recovery
 from counterfoil.payments.requests import Requests
-from counterfoil.payments.rules import DEFAULT_TARIFF, SchemeRules, publish
+from counterfoil.payments.rules import SchemeRules
 from counterfoil.payments.service import Payments
 from counterfoil.payments.staff import StaffPayments
 from counterfoil.payments.standing import StandingOrders
+from counterfoil.publishing.process import PublisherProcess
+from counterfoil.publishing.work import read_policy, rules_in_force
 from counterfoil.store.database import Store
 from counterfoil.store.migrations import migrate
+from counterfoil.tlog.keys import Signer
+from counterfoil.tlog.known import KnownHeads
+from counterfoil.tlog.note import Note
+from counterfoil.tlog.policy import Policy
+from counterfoil.tlog.published import PublishedLog
 from counterfoil.web.app import create_app
 from counterfoil.web.server import listening, told_to_stop
-from counterfoil.web.services import CheckResult, Services
+from counterfoil.web.services import CheckResult, Services, no_witnesses
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +84,10 @@ def serve(config: Config, *, on_ready: Callable[[str], None] = print) -> None:
     """Runs the scheme and its server until SIGTERM or SIGINT. `on_ready` hears the address."""
 
     async def run() -> None:
-        async with running(config) as services, listening(create_app(services), host=config.host, port=config.port) as address:
+        async with (
+            running(config, publishing=True) as services,
+            listening(create_app(services), host=config.host, port=config.port) as address,
+        ):
             collect_garbage_rarely()
             on_ready(address)
             await told_to_stop()
@@ -93,16 +106,17 @@ def collect_garbage_rarely() -> None:
 
 
 @asynccontextmanager
-async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[Services]:
+async def running(config: Config, clock: Clock | None = None, *, publishing: bool = False) -> AsyncIterator[Services]:
     """The scheme in `config.data`, working. A new folder becomes a new scheme; an older one is migrated.
 
+    With `publishing`, the log follows: all that was committed is in it when this ends. Without, it is taken up the next time.
     Raises Unavailable when another process has the folder or its files cannot be opened. If anything in the background
     dies of a bug, the body is cancelled and the bug is raised: nothing goes on half alive.
     """
     clock = clock or SystemClock()
     with only_process(config.folder):
         migrate(store_url(config))
-        scheme = _Scheme(config, clock)
+        scheme = _Scheme(config, clock, publishing=publishing)
         try:
             async with asyncio.TaskGroup() as group:
                 scheme.start(group)
@@ -120,8 +134,12 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[S
 class _Scheme:
     """A scheme's parts and the order in which they start and stop."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, clock: Clock, *, publishing: bool) -> None:
         self.config = config
+        published = PublishedLog(log_folder(config))
+        is_head = KnownHeads(published)
+        signer = Signer(config.origin, operator_key(config.folder, clock))
+        policy = Policy.parse(read_policy(config, signer).decode())
         system = SystemAccounts.of(config.currency_ledger)
         self.store = Store.open(store_url(config))
         self.engine = open_engine(config)
@@ -148,6 +166,7 @@ class _Scheme:
             rules=_rules(config, self.store),
             acknowledger=Acknowledger(origin=config.origin, key=operator_key(config.folder, clock)),
             fees_account=system.fees,
+            is_head=is_head,
         )
         self.staff = StaffPayments(self.payments, issuance_account=system.issuance)
         self.approvals = Approvals(self.store, clock, _kinds(self.staff))
@@ -158,6 +177,8 @@ class _Scheme:
         self.feed = Feed(ledger=self.ledger, store=self.store, clock=clock)
         self.webhooks = Webhooks(store=self.store, feed=self.feed, clock=clock, outgoing=Outgoing(sandbox=config.sandbox))
         self._check = _RunningCheck(self.engine, clock, interval_s=config.check_interval_s)
+        self._log = _Log(config, clock, published, policy) if publishing else None
+        self._receipts = Receipts(openings_path(config), published)
         self._system = system
         self._writers: list[asyncio.Task[None]] = []
         self.services = Services(
@@ -178,6 +199,9 @@ class _Scheme:
             webhooks=self.webhooks,
             is_running=self._is_running,
             last_check=lambda: self._check.result,
+            receipts=self._receipts,
+            witnesses=self._log.witnesses.status if self._log else no_witnesses,
+            audited=Audits(audited_path(config), policy, is_head).newest,
         )
 
     def start(self, group: asyncio.TaskGroup) -> None:
@@ -186,7 +210,8 @@ class _Scheme:
         async def after_preparing() -> None:
             await self._prepared.wait()
             async with asyncio.TaskGroup() as followers:
-                for part in (self.parties, self.batches, self.standing, self.recovery, self.feed, self.webhooks, self._check):
+                followers.create_task(self.parties.run())
+                for part in self._parts():
                     followers.create_task(part.run())
 
         self._prepared = asyncio.Event()
@@ -199,17 +224,24 @@ class _Scheme:
         self._prepared.set()
 
     async def stop(self) -> None:
-        """Followers first, then the ledger, which drains what waits, and the store last."""
+        """Followers first, then the ledger, which drains what waits, the store, and the publisher, which has all of it to publish."""
         if not self._prepared.is_set():
             self._followers.cancel()
         await self.parties.stop()
-        for part in (self.batches, self.standing, self.recovery, self.feed, self.webhooks, self._check):
+        for part in self._parts():
             part.stop()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(self._followers, return_exceptions=True)
         await self.ledger.stop()
         await self.store.stop()
+        if self._log is not None:
+            await self._log.close()
+        self._receipts.close()
         self.engine.close()
+
+    def _parts(self) -> list[_Part]:
+        parts: list[_Part] = [self.batches, self.standing, self.recovery, self.feed, self.webhooks, self._check]
+        return [*parts, self._log] if self._log else parts
 
     def _is_running(self) -> bool:
         return bool(self._writers) and not any(task.done() for task in self._writers)
@@ -222,6 +254,50 @@ class _Scheme:
         ]
         for result in await self.ledger.create_accounts(accounts):
             assert result.status in (CreateAccountStatus.CREATED, CreateAccountStatus.EXISTS), result
+
+
+class _Part(Protocol):
+    """Something that works in the background."""
+
+    async def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class _Log:
+    """The publisher's process, and the rounds in which witnesses are asked about what it has signed."""
+
+    def __init__(self, config: Config, clock: Clock, published: PublishedLog, policy: Policy) -> None:
+        self._publisher = PublisherProcess(config)
+        self._cosigned = Cosigned(config)
+        self._peers = Peers()
+        self.witnesses = Witnesses(
+            policy=policy,
+            newest=published.checkpoint,
+            consistency=consistency_of(published),
+            keep=self._keep,
+            post=self._peers.post,
+            clock=clock,
+            interval_s=config.witness_interval_s,
+        )
+        self._publishing: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Returns after `stop()`; the publisher works on until `close()`."""
+        self._publishing = asyncio.create_task(self._publisher.run())
+        await self.witnesses.run()
+
+    def stop(self) -> None:
+        self.witnesses.stop()
+
+    async def close(self) -> None:
+        await self._publisher.stop()
+        if self._publishing is not None:
+            await self._publishing
+        await self._peers.close()
+
+    async def _keep(self, note: Note) -> None:
+        self._cosigned.put(note.encode())
 
 
 class _RunningCheck:
@@ -282,58 +358,17 @@ def _kinds(staff: StaffPayments) -> dict[str, Kind]:
 
 
 def _rules(config: Config, store: Store) -> SchemeRules:
-    """The rules in force: the tariff, and the tiers' limits as the store has them."""
+    """The rules in force; tiers that the store does not have yet are added first."""
     with store.writing() as connection:
         add_missing(connection, config.currency_digits)
-        limits = {tier.name: tier.limits for tier in all_tiers(connection)}
-    return publish(origin=config.origin, currency=config.currency, tariff=DEFAULT_TARIFF, limits=limits)
-
-
-@contextmanager
-def only_process(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process alone. Raises Unavailable while another process has it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Unavailable(f"{folder} cannot be used: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Unavailable(f"{folder} is in use by another process") from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def operator_key(folder: Path, clock: Clock) -> SigningKey:
-    """The operator's signing key, made at the first start: 32 bytes in DATA/keys/operator.ed25519, for the owner's eyes only."""
-    keys = folder / "keys"
-    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = keys / "operator.ed25519"
-    if not path.exists():
-        draft = keys / "operator.ed25519.draft"
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(clock.random_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-        folder_descriptor = os.open(keys, os.O_RDONLY)
-        try:
-            os.fsync(folder_descriptor)  # the name must last as long as the first receipt that it signs
-        finally:
-            os.close(folder_descriptor)
-    return SigningKey(path.read_bytes())
+        return rules_in_force(config, connection)
 
 
 def open_engine(config: Config) -> SqliteEngine:
     """The ledger of the scheme. Only for the process that holds the folder."""
-    return SqliteEngine.open(config.folder / "ledger.sqlite")
+    return SqliteEngine.open(ledger_path(config))
 
 
-def store_url(config: Config) -> str:
-    """Where the general database is."""
-    return f"sqlite:///{(config.folder / 'store.sqlite').absolute()}"
+def follow_ledger(config: Config) -> SqliteFollower:
+    """The ledger of the scheme, for reading beside whoever writes it."""
+    return SqliteFollower.open(ledger_path(config))

@@ -43,6 +43,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         check_interval_s: seconds between two runs of the conservation check inside the server; 0 is never.
         recovery_delay_s: seconds between asking for recovery of an account and its new key taking effect.
         recovery_spend_max: minor units a day that may leave an account while a recovery of it waits.
+        witness_interval_s: seconds between two rounds in which the policy's witnesses are asked to cosign the log.
         time_zone: whose days and months the limits count, such as "Africa/Nairobi".
     """
 
@@ -62,6 +63,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     check_interval_s: int = 600
     recovery_delay_s: int = 72 * 3600
     recovery_spend_max: int = 2_000
+    witness_interval_s: int = 10
     time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
@@ -79,7 +81,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise Malformed("port", "must be 0 to 65535")
         if not 0 < len(self.origin.encode()) <= 255 or any(c.isspace() or c == "+" for c in self.origin):
             raise Malformed("origin", "must be 1 to 255 bytes without spaces or plus signs")
-        for name in ("queue_size_max", "body_size_max"):
+        for name in ("queue_size_max", "body_size_max", "witness_interval_s"):
             if getattr(self, name) < 1:
                 raise Malformed(name, "must be at least 1")
         for name in ("check_interval_s", "recovery_delay_s", "recovery_spend_max"):

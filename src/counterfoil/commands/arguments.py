@@ -72,6 +72,23 @@ def _scheme(commands: _Commands[argparse.ArgumentParser]) -> None:
         )
     )
 
+    openings = _data(
+        _add(
+            commands,
+            "openings",
+            "write what opens the log's entries, for an auditor alone",
+            "openings --out openings.bin",
+            "openings --first 10000 --out more.bin",
+        )
+    )
+    openings.add_argument("--out", type=Path, required=True, metavar="FILE", help="a new file, readable by its owner only")
+    openings.add_argument("--first", type=int, default=0, metavar="INDEX", help="begin with this entry (default: 0)")
+
+    audited = _data(_add(commands, "audited", "publish an auditor's word: a head of the log that it cosigned", "audited word"))
+    audited.add_argument("file", type=Path, metavar="FILE", help="what `counterfoil-verify audit --key KEY --out FILE` wrote")
+
+    _witness(commands)
+
     keys = _group(commands, "keys", "the operator's signing key", "action")
     _data(_add(keys, "show", "show the operator's public key, as wallets pin it", "keys show", "keys show --json"))
     _data(_add(keys, "create", "make the operator's key, if there is none yet", "keys create --data /var/lib/counterfoil"))
@@ -94,6 +111,24 @@ def _scheme(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--tolerance", default="0", metavar="AMOUNT", help="by how much a stated balance may be off, such as 0.10 (default: 0)"
     )
     book.add_argument("--name", default=None, help="the book's name, when it is not the mapping's")
+
+
+def _witness(commands: _Commands[argparse.ArgumentParser]) -> None:
+    witness = _add(
+        commands,
+        "witness",
+        "run a witness, who keeps a log from telling two stories",
+        "witness --new witness.example.org/ours witness.toml --log 'money.example.org/log+1a2b3c4d+AbCd...'",
+        "witness witness.toml",
+    )
+    witness.add_argument("file", type=Path, metavar="FILE", help="the witness's settings")
+    witness.add_argument("--new", default=None, metavar="NAME", help="write FILE, with a fresh key, for a witness of this name")
+    witness.add_argument(
+        "--log", action="append", default=[], metavar="VKEY", help="with --new: key of a log to watch; may be given more than once"
+    )
+    witness.add_argument("--host", default=None, help="address to listen on (default: as the file says)")
+    witness.add_argument("--port", default=None, type=int, help="TCP port; 0 takes a free one (default: as the file says)")
+    witness.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)  # ends when stdin does
 
 
 def _data(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -174,6 +209,22 @@ def _wallet(commands: _Commands[argparse.ArgumentParser]) -> None:
     _page(add("history", "entries of the account, newest first", "", "--limit 5 --json"))
     receipt = add("receipt", "what became of a payment; checks the operator's signature again", "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1")
     _id(receipt, "the payment")
+    proof = add(
+        "proof",
+        "the receipt that proves a payment without trusting the operator, as a file",
+        "",
+        "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1 --out rice.tlog-proof",
+    )
+    proof.add_argument("id", nargs="?", default=None, metavar="ID", help="the payment (default: the newest)")
+    proof.add_argument("--out", type=Path, default=None, metavar="FILE", help="where to write it (default: ID.tlog-proof)")
+    proof.add_argument("--wait", type=int, default=60, metavar="SECONDS", help="how long to wait for the witnesses (default: 60)")
+    complain = add(
+        "complain",
+        "turn an acknowledgement that was never logged into a complaint that anybody can verify",
+        "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1",
+    )
+    _id(complain, "the payment")
+    complain.add_argument("--out", type=Path, default=None, metavar="FILE", help="where to write it (default: ID.complaint)")
 
     devices = add(
         "devices",

@@ -67,6 +67,18 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, signed: bool = True) -> Any:
         return self.call("POST", path, body=b"" if body is None else json.dumps(body).encode(), signed=signed)
 
+    def text(self, path: str) -> bytes:
+        """A public file of the log, as it is. FileNotFoundError when there is none; Unavailable when the server does not answer."""
+        status, data = self._exchange("GET", path, b"", {})
+        if status == 404:
+            raise FileNotFoundError(path)
+        if status != 200:
+            raise Unavailable(f"{self.server} does not give {path} (status {status})")
+        return data
+
+    def pause(self, seconds: float) -> None:
+        threading.Event().wait(seconds)
+
     def call(self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: bytes = b"", signed: bool = True) -> Any:
         """One request, repeated as it is while its outcome is not known.
 
@@ -81,7 +93,7 @@ class Client:
             except Unavailable:
                 if pause is None:
                     raise
-                threading.Event().wait(pause)
+                self.pause(pause)
         raise AssertionError(path)
 
     def _once(self, method: str, path: str, query: str, body: bytes, signed: bool) -> Any:

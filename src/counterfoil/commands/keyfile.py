@@ -1,7 +1,8 @@
-"""A wallet's two files: the key, and beside it the outbox of what was signed and has no answer yet.
+"""A wallet's files: the key, and beside it the outbox of what was signed and has no answer yet, and the operator's words.
 
-    FILE           JSON, mode 0600: the Ed25519 seed, whose it is, which server, and the operator's key that it trusts
-    FILE.outbox    JSON, mode 0600: signed requests as they were or will be sent, and the newest entry seen
+    FILE               JSON, mode 0600: the Ed25519 seed, whose it is, which server, and the operator's key that it trusts
+    FILE.outbox        JSON, mode 0600: signed requests as they were or will be sent, the newest entry and log head seen
+    FILE.words/<id>    JSON: the operator's acknowledgement of a payment, evidence until its receipt is there
 
 An order is in the outbox, on the disk, before it is sent, and leaves it when its outcome is known. Whatever dies in
 between, it is sent again with the same id, and happens once.
@@ -21,6 +22,7 @@ from nacl.signing import SigningKey
 
 from counterfoil.commands.output import WrongUse
 from counterfoil.errors import Unavailable
+from counterfoil.payments.orders import EMPTY_LOG_ROOT
 from counterfoil.web.values import base64_text, parse_base64
 
 OUTBOX_MAX = 1_000
@@ -69,10 +71,20 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outbox(msgspec.Struct, kw_only=True):
-    """`payer_last` is the ledger time (ns) of the newest entry of the account that this wallet has seen."""
+    """What waits, and what was seen.
+
+    Attributes:
+        payer_last: ledger time (ns) of the newest entry of the account that this wallet has seen.
+        checkpoint_size, checkpoint_root: the newest head of the log that it has checked; every order names it.
+    """
 
     payer_last: int = 0
+    checkpoint_size: int = 0
+    checkpoint_root: str = base64_text(EMPTY_LOG_ROOT)
     waiting: list[Waiting] = []
+
+    def see(self, size: int, root: bytes) -> None:
+        self.checkpoint_size, self.checkpoint_root = size, base64_text(root)
 
 
 def new_seed(random: bytes) -> str:
@@ -148,6 +160,22 @@ def settle(path: Path, id: str, *, payer_last: int = 0) -> None:
     with outbox(path) as box:
         box.waiting = [request for request in box.waiting if request.id != id]
         box.payer_last = max(box.payer_last, payer_last)
+
+
+def keep_word(path: Path, id: str, word: dict[str, str]) -> None:
+    """Keeps the operator's acknowledgement of payment `id`: `statement` and `signature`, base64."""
+    folder = path.with_name(f"{path.name}.words")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _write(folder / id, msgspec.json.encode(word) + b"\n")
+
+
+def load_word(path: Path, id: str) -> dict[str, str]:
+    """The acknowledgement that was kept of payment `id`. WrongUse when there is none."""
+    place = path.with_name(f"{path.name}.words") / id
+    try:
+        return msgspec.json.decode(place.read_bytes(), type=dict[str, str])
+    except (FileNotFoundError, msgspec.MsgspecError):
+        raise WrongUse(f"this wallet has kept no acknowledgement of {id}") from None
 
 
 def _write(path: Path, data: bytes) -> None:

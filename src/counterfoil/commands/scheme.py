@@ -16,14 +16,14 @@ from counterfoil.clock import SystemClock
 from counterfoil.commands import keyfile
 from counterfoil.commands.account import new_key
 from counterfoil.commands.keyfile import KeyFile
-from counterfoil.commands.output import DONE, REFUSED, Answer, Failure, Output, WrongUse, pairs, plain, table
+from counterfoil.commands.output import Answer, Failure, Output, WrongUse, pairs, plain
 from counterfoil.config import Config, load
 from counterfoil.errors import CounterfoilError, Malformed, Refused
+from counterfoil.folder import only_process, operator_key, store_url
 from counterfoil.ids import id_text, new_id, parse_id
 from counterfoil.institutions.book.mapping import load_mapping
 from counterfoil.institutions.book.service import import_book
 from counterfoil.institutions.book.types import BookReport
-from counterfoil.ledger import check as ledger_check
 from counterfoil.ledger.chart import Chart
 from counterfoil.ledger.service import Ledger
 from counterfoil.money import Currency, format_amount, parse_amount
@@ -31,10 +31,10 @@ from counterfoil.parties import statements
 from counterfoil.parties.service import NewKey, NewParty
 from counterfoil.parties.types import KeyAlgorithm, PartyKind, StaffRole
 from counterfoil.store.migrations import migrate as migrate_store
+from counterfoil.tlog.keys import ED25519, VerifierKey
 from counterfoil.web.values import base64_text
 
 T = TypeVar("T")
-FINDINGS_SHOWN_MAX = 20
 
 
 def config_of(arguments: argparse.Namespace, **overrides: object) -> Config:
@@ -57,54 +57,9 @@ def serve(arguments: argparse.Namespace, output: Output) -> Answer:
 def migrate(arguments: argparse.Namespace, output: Output) -> Answer:
     """Brings the tables up to date. Safe to repeat."""
     config = config_of(arguments)
-    with app.only_process(config.folder):
-        migrate_store(app.store_url(config))
+    with only_process(config.folder):
+        migrate_store(store_url(config))
     return Answer({"data": str(config.folder), "migrated": True}, [f"{config.folder} is up to date."])
-
-
-def check(arguments: argparse.Namespace, output: Output) -> Answer:
-    """Audits the ledger in the data folder. Exit code 1 when something does not add up."""
-    config = config_of(arguments)
-    if not (config.folder / "ledger.sqlite").is_file():
-        raise WrongUse(f"there is no ledger in {config.folder}: name the data folder with --data or COUNTERFOIL_DATA")
-    with app.only_process(config.folder):
-        engine = app.open_engine(config)
-        try:
-            report = ledger_check.check(engine, on_page=lambda read: output.progress("read", read, 0))
-        finally:
-            engine.close()
-    return _checked(report, config.currency)
-
-
-def _checked(report: ledger_check.Report, currency: Currency) -> Answer:
-    data = msgspec.to_builtins(report) | {"passed": report.passed}
-    rows = [
-        (
-            totals.ledger,
-            totals.accounts,
-            _money(totals.debits_posted, totals.ledger, currency),
-            _money(totals.credits_posted, totals.ledger, currency),
-            _money(totals.debits_pending, totals.ledger, currency),
-        )
-        for totals in report.ledgers
-    ]
-    headers = ("Ledger", "Accounts", "Debits", "Credits", "Set aside")
-    lines = [
-        *pairs([("Accounts", report.accounts), ("Transfers", report.transfers), ("Expired holds", report.expiries)]),
-        "",
-        *table(headers, rows, right=headers),
-        "",
-        "The books add up: every balance follows from the transfers, and no money was made or lost."
-        if report.passed
-        else f"The books do NOT add up: {report.findings_count} findings.",
-        *(f"  {plain(finding.text)} (transfer {finding.transfer_id})" for finding in report.findings[:FINDINGS_SHOWN_MAX]),
-    ]
-    return Answer(data, lines, DONE if report.passed else REFUSED)
-
-
-def _money(amount: int, ledger: int, currency: Currency) -> str:
-    """In major units where the ledger is the scheme's own; minor units of other currencies stay as they are."""
-    return format_amount(amount, currency) if ledger == currency.ledger else str(amount)
 
 
 def keys_show(arguments: argparse.Namespace, output: Output) -> Answer:
@@ -118,14 +73,16 @@ def keys_show(arguments: argparse.Namespace, output: Output) -> Answer:
 def keys_create(arguments: argparse.Namespace, output: Output) -> Answer:
     """The operator's public key, made if there is none. Safe to repeat."""
     config = config_of(arguments)
-    key = bytes(app.operator_key(config.folder, SystemClock()).verify_key)
+    key = bytes(operator_key(config.folder, SystemClock()).verify_key)
+    vkey = str(VerifierKey.of(config.origin, key, ED25519))
     rows = [
         ("Operator's key", base64_text(key)),
         ("In base64", base64.b64encode(key).decode()),
         ("In hex", key.hex()),
+        ("In a policy", f"log {vkey}"),
         ("Scheme", config.origin),
     ]
-    return Answer({"operator_key": base64_text(key), "hex": key.hex(), "origin": config.origin}, pairs(rows))
+    return Answer({"operator_key": base64_text(key), "hex": key.hex(), "vkey": vkey, "origin": config.origin}, pairs(rows))
 
 
 def first_staff(arguments: argparse.Namespace, output: Output) -> Answer:
@@ -185,7 +142,7 @@ def import_book_file(arguments: argparse.Namespace, output: Output) -> Answer:
         raise WrongUse(error.detail) from None
 
     async def run() -> BookReport:
-        with app.only_process(config.folder):
+        with only_process(config.folder):
             ledger = Ledger(app.open_engine(config), Chart(), SystemClock(), queue_size_max=config.queue_size_max)
             async with asyncio.TaskGroup() as group:
                 group.create_task(ledger.run())

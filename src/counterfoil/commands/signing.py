@@ -7,7 +7,7 @@ from nacl.signing import SigningKey
 
 from counterfoil.payments import forms, orders
 from counterfoil.payments.forms import Batch, RequestToPay, StandingOrder
-from counterfoil.payments.orders import Order, OrderKind
+from counterfoil.payments.orders import EMPTY_LOG_ROOT, Order, OrderKind
 from counterfoil.payments.types import SignedOrder
 
 ORDER_LIFETIME_MS = 24 * 3600 * 1000
@@ -44,8 +44,12 @@ class Signer:
         timeout_s: int = 0,
         memo: str = "",
         payer_last: int = 0,
+        seen: tuple[int, bytes] = (0, EMPTY_LOG_ROOT),
     ) -> SignedOrder:
-        """An order between this account and `other`. For CAPTURE and RELEASE this account is the payee, otherwise the payer."""
+        """An order between this account and `other`. For CAPTURE and RELEASE this account is the payee, otherwise the payer.
+
+        `seen`: size and root of the newest head of the log that the holder has checked.
+        """
         taking = kind in (OrderKind.CAPTURE, OrderKind.RELEASE)
         order = Order(
             origin=self.terms.origin,
@@ -62,6 +66,8 @@ class Signer:
             timeout_s=timeout_s,
             memo=memo,
             payer_last=payer_last,
+            checkpoint_size=seen[0],
+            checkpoint_root=seen[1],
         )
         return self.sign(orders.encode(order))
 

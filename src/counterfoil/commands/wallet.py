@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -97,6 +98,7 @@ class Wallet:
         paying = kind not in (OrderKind.CAPTURE, OrderKind.RELEASE)
         with keyfile.outbox(self.path) as box:
             payer_last = box.payer_last if paying else 0
+            seen = box.checkpoint_size, parse_base64(box.checkpoint_root, "checkpoint_root")
         order_id = self.new_id()
         signed = self.signer().order(
             kind,
@@ -109,6 +111,7 @@ class Wallet:
             timeout_s=timeout_s,
             memo=memo,
             payer_last=payer_last,
+            seen=seen,
         )
         what = f"{kind.name.lower()} {self.money(amount)}"
         return self.receipt(self.send_once(order_id, what, PAYMENTS, signed_body(signed)), order=signed.order)
@@ -134,7 +137,12 @@ class Wallet:
                 raise self._not_known(waiting, refusal.detail) from None
             keyfile.settle(self.path, waiting.id)
             raise
-        keyfile.settle(self.path, waiting.id, payer_last=self._newest(answer))
+        statement = self._statement(answer) if "acknowledgement" in answer else None
+        if statement is not None:
+            word = answer["acknowledgement"]
+            kept = {name: base64.b64encode(parse_base64(word[name], name)).decode() for name in ("statement", "signature")}
+            keyfile.keep_word(self.path, waiting.id, kept)
+        keyfile.settle(self.path, waiting.id, payer_last=0 if statement is None else statement.completed_at)
         return dict(answer)
 
     @staticmethod
@@ -172,11 +180,6 @@ class Wallet:
             return verify(Acknowledgement(statement, signature, self.key.pinned_key), key=self.key.pinned_key)
         except Malformed:
             return None
-
-    def _newest(self, answer: Mapping[str, Any]) -> int:
-        """The ledger time (ns) that the operator signed for; 0 for an answer without a receipt."""
-        statement = self._statement(answer) if "acknowledgement" in answer else None
-        return 0 if statement is None else statement.completed_at
 
 
 def signed_body(signed: SignedOrder) -> dict[str, Any]:

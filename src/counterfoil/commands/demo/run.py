@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -20,13 +21,16 @@ from counterfoil.commands.demo.dice import Dice
 from counterfoil.commands.demo.fill import PIN, Filling
 from counterfoil.commands.demo.town import NAME, REGION, SEED, Member, Person, town
 from counterfoil.commands.demo.trade import Trading
+from counterfoil.commands.demo.witnesses import five_witnesses
 from counterfoil.commands.keyfile import KeyFile
 from counterfoil.commands.output import Answer, Output, WrongUse, plain
 from counterfoil.commands.scheme import config_of, unwrapped
 from counterfoil.commands.signing import Terms
 from counterfoil.config import FILE_NAME, Config
 from counterfoil.errors import Unavailable
+from counterfoil.folder import only_process, operator_key, policy_path
 from counterfoil.ids import id_text
+from counterfoil.tlog.keys import Signer
 from counterfoil.web.api.sign_in import sign_in_path
 from counterfoil.web.app import create_app
 from counterfoil.web.incoming import Application
@@ -44,8 +48,9 @@ scheme_name = "{NAME} Pay"
 origin = "{NAME.lower()}.localhost/log"
 region = "{REGION}"
 check_interval_s = 30
+witness_interval_s = 3
 """
-_OURS = ("ledger.sqlite", "store.sqlite", "wallets", "keys")
+_OURS = ("ledger.sqlite", "store.sqlite", "wallets", "keys", "log", "witnesses", "policy")
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -77,7 +82,7 @@ def prepare(folder: Path, seed: str | None) -> Mark:
         if seed is not None and seed != mark.seed:
             raise WrongUse(f"the town in {folder} grew from the seed {mark.seed}: choose another folder for {seed}")
         if not mark.filled:
-            with app.only_process(folder):
+            with only_process(folder):
                 _clear(folder)
         return mark
     if folder.is_dir() and any(folder.iterdir()):
@@ -93,21 +98,28 @@ def _clear(folder: Path) -> None:
     """Takes away what a start that did not get to the end has left: only files that such a start makes."""
     for name in _OURS:
         for path in folder.glob(f"{name}*"):
-            for inner in path.iterdir() if path.is_dir() else ():
-                inner.unlink()
-            if path.is_file():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
                 path.unlink()
 
 
 async def _run(config: Config, mark: Mark, arguments: argparse.Namespace, output: Output) -> Answer:
     clock = SystemClock()
-    async with app.running(config, clock) as services:
+    if arguments.fill_only:
+        async with app.running(config, clock) as services:
+            cast = await settled(services, mark, clock, output)
+            application = create_app(services)
+            async with _listening(application, config, arguments) as server:
+                return describe(config, services, cast, server, application.sessions.invite(_staff(cast, "treasurer").party))
+    async with (
+        _witnessed(config, clock, output),
+        app.running(config, clock, publishing=True) as services,
+    ):
         cast = await settled(services, mark, clock, output)
         application = create_app(services)
         async with _listening(application, config, arguments) as server:
             told = describe(config, services, cast, server, application.sessions.invite(_staff(cast, "treasurer").party))
-            if arguments.fill_only:
-                return told
             output.line("\n".join(told.lines))
             trading = asyncio.create_task(_trade(services, cast, clock, arguments.pace))
             stop = asyncio.create_task(told_to_stop())
@@ -117,6 +129,15 @@ async def _run(config: Config, mark: Mark, arguments: argparse.Namespace, output
                 trading.result()
             trading.cancel()
     return Answer(told.data | {"stopped": True}, ["", "Stopped. The same command goes on with the same town."])
+
+
+@asynccontextmanager
+async def _witnessed(config: Config, clock: Clock, output: Output) -> AsyncIterator[None]:
+    """Five witnesses beside the town, and the policy that names them."""
+    vkey = Signer(config.origin, operator_key(config.folder, clock)).vkey
+    async with five_witnesses(config.folder / "witnesses", str(vkey), on_note=output.note, clock=clock) as witnesses:
+        shutil.copyfile(witnesses.policy, policy_path(config))
+        yield
 
 
 @asynccontextmanager
@@ -185,6 +206,7 @@ def describe(config: Config, services: Services, cast: Cast, server: str, token:
         f"  Front page    {server}/",
         f"  Staff pages   {link}",
         f"                (works once, within 5 minutes; then: counterfoil staff login --key {treasurer})",
+        f"  Proof page    {server}/proof",
         f"  API           {server}/openapi.json",
         "",
         "Keys (whoever has a file is that person; PIN of the first people: " + PIN + "):",
@@ -200,9 +222,21 @@ def describe(config: Config, services: Services, cast: Cast, server: str, token:
         "  counterfoil wallet create --number +13405550199 --name 'Your Name' --pin 2580 --key my.key"
         + ("" if server.endswith(f":{PORT}") else f" --server {server}"),
         "",
+        "Prove a payment without trusting this program:",
+        f"  counterfoil wallet pay @neema_fruit 2.50 --memo mangoes --key {customer}",
+        f"  counterfoil wallet proof --out mangoes.tlog-proof --key {customer}",
+        f"  counterfoil-verify receipt mangoes.tlog-proof --policy {policy_path(config)}",
+        "",
         "Ctrl-C ends it.",
     ]
-    data = {"server": server, "staff": link, "openapi": f"{server}/openapi.json", "wallets": people, "town": NAME}
+    data = {
+        "server": server,
+        "staff": link,
+        "proof": f"{server}/proof",
+        "openapi": f"{server}/openapi.json",
+        "wallets": people,
+        "town": NAME,
+    }
     return Answer(data, lines)
 
 
