@@ -26,7 +26,7 @@ TARIFF = [
     {"service": "cash_out", "paid_by": "payer", "rate_basis_points": 100, "minimum": 10},
     {"service": "disbursement", "paid_by": "payer", "flat": 5},
 ]
-LIMITS = {"basic": {"per_payment": 50_000}, "shop": {"per_payment": 5_000_000}}
+LIMITS = {"basic": {"per_payment": 50_000, "per_day": 60_000, "per_month": 90_000}, "shop": {"per_payment": 5_000_000}}
 RULES = {
     "origin": ORIGIN,
     "currency": {"code": "USD", "digits": 2, "ledger": 840},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from counterfoil_verify.audit import Replay, records, replay
 from counterfoil_verify.keys import verify
 from counterfoil_verify.log import Files, LogCheck
 from counterfoil_verify.policy import Policy
-from counterfoil_verify.report import Report
+from counterfoil_verify.report import Report, Unchecked
+from counterfoil_verify.spending import NS, Calendar
 from tests.verifier.maker import (
     CUSTOMER,
     ISSUE,
@@ -30,6 +32,7 @@ from tests.verifier.maker import (
     RULES,
     TARIFF,
     Leg,
+    canonical,
     h,
     sized,
 )  # fmt: skip
@@ -55,13 +58,13 @@ def test_an_honest_town_passes_with_entries_of_every_type(tmp_path: Path) -> Non
     assert report.exit_code == 0, report.text()
     assert {entry.type for entry in town.entries} == {1, 2, 3, 4, 5, 6, 10}
     assert report.fields["replayed"] == len(town.entries)
-    assert report.fields["accounts"] == 10
+    assert report.fields["accounts"] == 11
     assert report.fields["open_holds"] == 0
     assert report.fields["balances"] == 1_000_000 - 1_234
     assert report.fields["recoveries"] == 1
     ways = report.fields["authorisations"]
     assert {name: way["count"] for name, way in ways.items()} == {
-        "none": 1, "device": 17, "PIN": 1, "staff": 3, "mandate": 4, "token": 1,
+        "none": 1, "device": 18, "PIN": 1, "staff": 3, "mandate": 4, "token": 1,
     }  # fmt: skip
     assert ways["PIN"]["sum"] == 250
 
@@ -246,6 +249,44 @@ def an_order_that_lives_for_ever(town: Town) -> None:
 def above_the_limit_of_one_payment(town: Town) -> None:
     town.payment(PAY, [Leg(town.agent, town.amina, 60_000)], service=3)
     town.pay(50_001, fee=20)
+
+
+def pin_debit_of_somebody_with_a_key(town: Town) -> None:
+    town.pay(way=2, signature=b"", device=bytes(16), order=b"")
+
+
+def token_debit_of_a_customer(town: Town) -> None:
+    town.pay(way=6, signature=b"", device=bytes(16))
+
+
+def revocation_dated_ahead(town: Town) -> None:
+    town.tick(10 * 86_400)
+    town.revoke(town.amina)
+    town.tick(-9 * 86_400)
+    town.pay()
+
+
+def rich(town: Town) -> None:
+    town.payment(PAY, [Leg(town.bank, town.amina, 200_000), Leg(town.bank, town.fees, 5)], service=5)
+
+
+def above_the_limit_of_the_day(town: Town) -> None:
+    rich(town)
+    town.pay(50_000, fee=20)
+    town.pay(9_981)
+
+
+def above_the_limit_of_the_day_by_what_is_held(town: Town) -> None:
+    rich(town)
+    town.pay(50_000, fee=20)
+    town.hold(town.amina, town.shop, 9_981, service=2)
+
+
+def above_the_limit_of_the_month(town: Town) -> None:
+    rich(town)
+    for amount in (50_000, 39_000, 961):
+        town.pay(amount, fee=0 if amount < 10_000 else 20)
+        town.tick(86_400)
 
 
 def rules_that_are_not_in_the_log(town: Town) -> None:
@@ -522,6 +563,12 @@ LIES: dict[Callable[[Town], None], str] = {
     freeze_that_says_less: "what was published about the freeze",
     freeze_of_more_than_it_says: "what was published about the freeze",
     unfreeze_of_nothing: "lifts a freeze that is not there",
+    pin_debit_of_somebody_with_a_key: "the payer has a key of their own",
+    token_debit_of_a_customer: "a customer does not pay by token",
+    revocation_dated_ahead: "stands after a revocation that is dated after it",
+    above_the_limit_of_the_day: "60001 left the account, and the limit is 60000 for a day",
+    above_the_limit_of_the_day_by_what_is_held: "60001 left the account, and the limit is 60000 for a day",
+    above_the_limit_of_the_month: "90001 left the account, and the limit is 90000 for a month",
     tier_without_limits: "no limits for the tier kings",
     transfer_with_a_public_part: "a transfer has a public part",
     cut_short: "cut short",
@@ -543,6 +590,31 @@ def test_each_lie_of_an_operator_is_noticed_at_its_entry(lie: Callable[[Town], N
 
 def test_the_town_itself_is_honest_before_it_lies(tmp_path: Path) -> None:
     assert audit(Town(), tmp_path).exit_code == 0
+
+
+def test_a_new_day_a_new_limit_and_a_payment_on_its_way_keeps_the_tier_that_it_had(tmp_path: Path) -> None:
+    town = Town()
+    rich(town)
+    town.pay(50_000, fee=20)
+    town.tick(86_400)
+    town.pay(39_000, fee=20)
+    town.account_event(town.bayo, 3, "shop")
+    town.payment(PAY, [Leg(town.bank, town.bayo, 60_000), Leg(town.bank, town.fees, 5)], service=5)
+    town.account_event(town.bayo, 3, "basic")
+    town.pay(50_001, payer=town.bayo, payee=town.amina, fee=20)
+    report = audit(town, tmp_path)
+    assert report.exit_code == 0, report.text()
+
+
+def test_days_end_where_the_scheme_lives() -> None:
+    calendar = Calendar("Asia/Pyongyang")  # nine hours ahead
+    noon = int(datetime(2026, 11, 30, 12, tzinfo=UTC).timestamp()) * NS
+    day_end, month_end = calendar.ends(noon)
+    assert (day_end, month_end) == (noon + 3 * 3_600 * NS, noon + 3 * 3_600 * NS)
+    assert calendar.ends(day_end) == (day_end + 86_400 * NS, day_end + 31 * 86_400 * NS)
+    assert calendar.ends(noon) == (day_end, month_end)
+    with pytest.raises(Unchecked, match="time zone"):
+        Calendar("Nowhere/Never")
 
 
 def test_a_key_revoked_within_the_last_minute_still_signs(tmp_path: Path) -> None:
@@ -648,7 +720,7 @@ def test_a_mandate_stands_under_the_rules_in_use_or_newer_ones_whose_notice_is_o
     name, form = town.standing(300)
     town.under(form, name, 1, Leg(town.amina, town.bayo, 300), fee=0, service=1)
     assert audit(town, tmp_path / "old", sizes=[*sizes, len(town.entries)]).exit_code == 0
-    town.pay(250, payer=town.bayo, payee=town.amina, way=2, order=b"")
+    town.pay_by_pin(order=b"", given_under=h(canonical(RULES)))
     town.pay(1_000, fee=30)
     town.tick(DAY_S)
     town.under(form, name, 2, Leg(town.amina, town.bayo, 300), fee=0, service=1)

@@ -54,6 +54,14 @@ class Town(Maker):
         legs = [Leg(payer, payee, amount)] + ([Leg(payer, self.fees, fee)] if fee else [])
         return self.payment(PAY, legs, service=values.pop("service", 1), **values)
 
+    def pay_by_pin(self, **values: Any) -> bytes:
+        """By somebody with a simple phone, who has no key, and was given the money just before."""
+        kofi = self.open(CUSTOMER, "basic")
+        self.payment(
+            PAY, [Leg(self.agent, kofi, 250)], service=3, reference=self.new_id(), rules=values.pop("given_under", self.rules_hash)
+        )
+        return self.pay(250, payer=kofi, payee=self.amina, way=2, **values)
+
     def batch(self, *, total: int = 600, count: int = 2) -> tuple[bytes, bytes]:
         """(id, form)"""
         name = self.new_id()
@@ -128,7 +136,7 @@ class Town(Maker):
         self.tick(86_400)
         self.under(form, name, 2, Leg(self.amina, self.bayo, 300), fee=0, service=1, signature=b"", device=1, change=lambda audit: audit)
         self.pay(100, device=1)
-        self.pay(250, payer=self.bayo, payee=self.amina, way=2)
+        self.pay_by_pin()
         self.payment(PAY, [Leg(self.shop, self.bayo, 90), Leg(self.shop, self.fees, 5)], service=5, way=6, rules=bytes(32))
         self.freeze(self.bayo)
         self.freeze(self.bayo, 2)

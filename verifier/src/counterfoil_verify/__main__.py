@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     report = Report()
     try:
         if parsed.command == "key":
-            sys.stdout.write(f"{Auditor.make(parsed.name, parsed.file)}\n")
+            vkey = Auditor.make(parsed.name, parsed.file)
+            sys.stdout.write(f"{json.dumps({'vkey': vkey}) if parsed.json else vkey}\n")
             return 0
         policy = Policy.parse(_read(parsed.policy))
         if parsed.command == "receipt":
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     complaint.add_argument("--answer", metavar="RECEIPT", help="the operator's answer")
     for command in (receipt, log, audit, complaint):
         command.add_argument("--policy", required=True, metavar="FILE", help="whom to believe: a C2SP tlog-policy file of your own")
+    for command in (receipt, log, audit, complaint, key):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 

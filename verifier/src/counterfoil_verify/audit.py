@@ -154,4 +154,4 @@ def replay(files: Files, head: Head, rules: list[Rules], openings: IO[bytes], re
     ways = {CLASSES[way]: {"count": count, "sum": law.sums[way]} for way, count in sorted(law.classes.items())}
     report.fields |= {"replayed": index, "accounts": len(book.accounts), "open_holds": len(book.holds), "authorisations": ways}
     report.fields |= {"balances": held, "recoveries": book.recoveries}
-    report.noticed.append("not replayed: limits of the day and month, and the files behind batches, of which only the hash is signed")
+    report.noticed.append("not replayed: the files behind batches, of which only the hash is signed, and the highest balances of tiers")

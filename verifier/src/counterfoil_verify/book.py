@@ -9,6 +9,7 @@ from counterfoil_verify.keys import check_key, verify
 from counterfoil_verify.payloads import ACCOUNT, FREEZE, KEY, canonical, decode_event, sized
 from counterfoil_verify.report import Refuted
 from counterfoil_verify.rules import AMOUNT_MAX
+from counterfoil_verify.spending import Calendar, Spending
 
 NS, GRACE_NS, ZERO32 = 10**9, 60 * 10**9, bytes(32)
 PENDING, POST, VOID = 2, 4, 8
@@ -21,11 +22,13 @@ Leg = tuple[bytes, bytes, bytes, int, bytes, int, int, int, int]
 
 
 class Account:
-    __slots__ = ("code", "ledger", "flags", "tier", "seq", "head", "balance", "held", "incoming", "keys", "closed")
+    __slots__ = ("code", "ledger", "flags", "tier", "former", "seq", "head", "balance", "held", "incoming", "spending", "keys", "closed")
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.code, self.ledger, self.flags, self.tier = fields["code"], fields["ledger"], fields["flags"], fields["tier"]
         self.seq, self.head, self.balance, self.held, self.incoming, self.closed = 0, ZERO32, 0, 0, 0, False
+        self.former = (self.tier, 0)  # the tier before, and when it changed (ns): payments on their way may still be under it
+        self.spending = Spending()
         self.keys: dict[bytes, list[Any]] = {}  # device: algorithm, public key, revoked at (ns) or None
 
 
@@ -39,6 +42,7 @@ class Book:
             bytes, tuple[Any, ...]
         ] = {}  # pending transfer: its leg, until (ns), and of a hold: service, payee pays, reserved fee
         self.frozen: dict[tuple[bytes, bytes], int] = {}  # account and freeze: expires at (ns), 0 never
+        self.calendar: Calendar | None = None
         self.unchecked = Counter[str]()
         self.recoveries = 0
 
@@ -75,7 +79,7 @@ class Book:
         elif what == 2:
             account.closed = True
         elif what == 3:
-            account.tier = fields["tier"]
+            account.former, account.tier = (account.tier, fields["time"]), fields["tier"]
         elif what != 1:
             raise Refuted(f"what {what} happens to an account is not known")
         return account
@@ -153,6 +157,8 @@ class Book:
                 debit.held, credit.incoming = debit.held + amount, credit.incoming + amount
                 continue
             debit.balance, credit.balance = debit.balance - amount, credit.balance + amount
+            if self.calendar is not None:
+                debit.spending.at(time, self.calendar).total += amount
         return ended
 
     def touched(self, legs: list[Leg], rows: list[Any]) -> list[Account]:

@@ -11,12 +11,13 @@ from counterfoil_verify.book import AGENT, CUSTOMER, FEES, GRACE_NS, HOLDERS, ME
 from counterfoil_verify.payloads import sized
 from counterfoil_verify.report import Refuted
 from counterfoil_verify.rules import AMOUNT_MAX, Rules
+from counterfoil_verify.spending import Calendar
 
 LIFETIME_NS = 7 * 86_400 * NS
 ORDER, BATCH, STANDING = struct.Struct(">16s16sQQ16sQQQ32s32sB16sI"), struct.Struct(">16s16sIQQQ32s"), struct.Struct(">16s16sQQ16sQBI")
 ORDER_SIZE_MAX = 1_024
 PAY, HOLD, CAPTURE, RELEASE, REFUND, REVERSAL = 1, 2, 3, 4, 5, 6
-DEVICE, STAFF, MANDATE, TOKEN = 1, 4, 5, 6
+DEVICE, PIN, CARD, STAFF, MANDATE, TOKEN = range(1, 7)
 LINES_SKIPPED_MAX = 1_000
 
 DAYS = {1: 1, 2: 7, 3: 28}
@@ -58,6 +59,8 @@ class Law:
         self.known.append(rules)
         if self.now is None:
             self.now, self.asset = rules, str(rules.content["asset"])
+            zone = rules.content.get("time_zone")
+            self.book.calendar = Calendar(str(zone)) if zone else None
             self.begins = b"counterfoil/order/v1" + sized(self.book.origin.encode()) + sized(self.asset.encode())
 
     def judge(self, it: Payment) -> None:
@@ -89,6 +92,10 @@ class Law:
             self._once(it.id, expiry, it.time)
         elif it.way == MANDATE:
             self._mandate(signer, it, max_fee)
+        elif it.way == TOKEN and signer.code == CUSTOMER:
+            raise Refuted("a customer does not pay by token")
+        elif it.way in (PIN, CARD) and any(key[2] is None for key in signer.keys.values()):
+            raise Refuted("no key has signed, and the payer has a key of their own")
         self._terms(it, payer, max_fee, rules_hash if it.way == DEVICE else ZERO32)
 
     def _order(self, it: Payment) -> tuple[int, int, bytes]:
@@ -112,6 +119,8 @@ class Law:
             raise Refuted(f"no key of device {it.device.hex()} was bound to the account before: the debit is unsigned")
         if key[2] is not None and it.time > key[2] + GRACE_NS:
             raise Refuted(f"the key of device {it.device.hex()} was revoked before")
+        if key[2] is not None and it.time < key[2] - GRACE_NS:
+            raise Refuted("the payment stands after a revocation that is dated after it")
         self.book.signed(key[0], key[1], message, it.signature, "the holder's device")
 
     def _once(self, name: bytes, expiry: int, time: int) -> None:
@@ -187,14 +196,25 @@ class Law:
             return f"the fee is {paid[0]} for the payer and {paid[1]} for the payee; by the tariff it is {charge}"
         if taking or payer.code not in HOLDERS:
             return None
-        limits = rules.content["limits"].get(payer.tier)
-        if limits is None and payer.tier:
+        if payer.tier and payer.tier not in rules.content["limits"]:
             return f"the rules have no limits for the tier {payer.tier}"
+        problem = self._limits(rules, it, payer, payer.tier)
+        if problem and it.time <= payer.former[1] + GRACE_NS:
+            problem = self._limits(rules, it, payer, payer.former[0])
+        return problem
+
+    def _limits(self, rules: Rules, it: Payment, payer: Account, tier: str) -> str | None:
+        """Which limit of the tier the payment passes, alone or with what left the account before; None for none."""
+        limits, amount, calendar = rules.content["limits"].get(tier), it.leg[3], self.book.calendar
         if limits is None:
             self.book.unchecked["payments of accounts without a tier: their limits are not known"] += 1
-        elif amount > limits.get("per_payment", AMOUNT_MAX):
+            return None
+        if amount > limits.get("per_payment", AMOUNT_MAX):
             return f"the payment of {amount} is above the limit of {limits['per_payment']} for one payment"
-        return None
+        if calendar is None:
+            self.book.unchecked["payments whose limits of the day and month are not known: the rules name no time zone"] += 1
+            return None
+        return payer.spending.at(it.time, calendar).above(limits, payer.held)
 
 
 def _service(kind: int, payer: int, payee: int) -> int:
