@@ -1,4 +1,7 @@
-"""Writes the reference pages that follow from the code: `make docs`. A test compares them with what is committed."""
+"""Writes the pages that follow from the code, and the one that follows from what the programs say: `make docs`.
+
+Tests compare them with what is committed.
+"""
 
 from __future__ import annotations
 
@@ -102,5 +105,8 @@ def _page(*parts: str) -> str:
 PAGES = {"errors.md": errors_page, "settings.md": settings_page}
 
 if __name__ == "__main__":
+    from tests.flow import dishonest_page  # plays the dishonest operator: only for whoever wants the page
+
+    dishonest_page.PAGE.write_text(dishonest_page.played(), "utf-8")
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page(), "utf-8")
