@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import ledger, payments
+from bench import ledger, payments, verifier
 from bench.measure import Measure, Options, Workload, print_table, write_results
 
 WORKLOADS: list[Workload] = [
     *ledger.WORKLOADS,
     *payments.WORKLOADS,
+    *verifier.WORKLOADS,
 ]
 
 

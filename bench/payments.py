@@ -1,7 +1,8 @@
 """Whole signed payments over HTTP: one server process with its SQLite files, and the load in a process of its own.
 
 Order, signature, limits, fee, store, ledger, acknowledgement; everything durable (`synchronous = FULL`) before the answer.
-Beside it one commit per payment, in the same run: the same server with its batches limited to one.
+Beside it one commit per payment, in the same run: the same server with its batches limited to one. And beside it the same with
+the log: the publisher's process follows on the same two cores, and has to keep up.
 """
 
 from __future__ import annotations
@@ -12,25 +13,31 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.measure import Measure, Options, Workload, measures
+from counterfoil.tlog.checkpoint import Checkpoint
+from counterfoil.tlog.published import PublishedLog
 
 PEOPLE = 1_000
 CONNECTIONS = 256
 OPEN_RATE = 2_000
 OPEN_CONNECTIONS = 512
 ROOT = Path(__file__).parent.parent
+QUIET_S = 3.0
+"""Seconds without a new head after which the log is taken to have caught up."""
 
 
 class Server:
     """A server process under load."""
 
-    def __init__(self, process: subprocess.Popen[str], *, bare: bool) -> None:
+    def __init__(self, process: subprocess.Popen[str], folder: Path, *, bare: bool) -> None:
         self.bare = bare
+        self.published = PublishedLog(folder / "data" / "log")
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, "the server did not start"
@@ -42,6 +49,18 @@ class Server:
 
     def resident_mb(self) -> float:
         return int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def log_behind_s(self) -> float:
+        """Seconds after the end of a load until the log had all of it: the last time its head moved."""
+        began = moved = time.perf_counter()
+        size = -1
+        while time.perf_counter() - moved < QUIET_S:
+            note = self.published.checkpoint()
+            assert note is not None
+            if (newest := Checkpoint.parse(note.text).size) != size:
+                size, moved = newest, time.perf_counter()
+            time.sleep(0.02)
+        return moved - began
 
     def load(self, count: int, connections: int, rate: int = 0) -> dict[str, Any]:
         self._seed += 1
@@ -58,7 +77,7 @@ def server(*arguments: str, people: int = PEOPLE) -> Iterator[Server]:
         command = [sys.executable, "-m", "bench.payments_server", folder, str(people), *arguments]
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             try:
-                yield Server(process, bare="--bare" in arguments)
+                yield Server(process, Path(folder), bare="--bare" in arguments)
             finally:
                 assert process.stdin is not None
                 process.stdin.close()
@@ -105,7 +124,25 @@ def payments(options: Options) -> list[Measure]:
     ]
 
 
-WORKLOADS = [Workload("payments", payments)]
+def with_log(options: Options) -> list[Measure]:
+    """The same payments with the log and without, in turns, and how long the log is behind when they end."""
+    count, runs = (2_000, 2) if options.quick else (30_000, 5)
+    people = 100 if options.quick else PEOPLE
+    rates: dict[str, list[float]] = {"log.payments-without": [], "log.payments-with": []}
+    behind: list[float] = []
+    with server(people=people) as without, server("--log", people=people) as with_:
+        with_.log_behind_s()
+        for _ in range(runs):
+            rates["log.payments-without"].append(without.load(count, CONNECTIONS)["rate"])
+            rates["log.payments-with"].append(with_.load(count, CONNECTIONS)["rate"])
+            behind.append(with_.log_behind_s())
+    return [
+        *measures(rates, unit="pay/s", baseline="log.payments-without"),
+        *measures({"log.behind": behind}, unit="s", baseline=None),
+    ]
+
+
+WORKLOADS = [Workload("payments", payments), Workload("log", with_log)]
 
 if __name__ == "__main__":
     with server() as only:

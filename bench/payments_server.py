@@ -1,6 +1,6 @@
 """The server under load: a scheme with people who have money, behind uvicorn as `counterfoil serve` runs it.
 
-python -m bench.payments_server FOLDER PEOPLE [--one-by-one | --bare]
+python -m bench.payments_server FOLDER PEOPLE [--one-by-one | --bare | --log]
 
 Prints one line of JSON (port, process id, file of people) once it answers; stops when its standard input ends.
 """
@@ -138,7 +138,7 @@ def _text(account: int) -> str:
 
 async def main(folder: Path, count: int) -> None:
     config = Config(data=str(folder / "data"), sandbox=True, check_interval_s=0)
-    async with running(config) as services:
+    async with running(config, publishing="--log" in sys.argv) as services:
         opener = Opener(services)
         await opener.open_staff()
         bank = await opener.open(0, PartyKind.INSTITUTION)

@@ -64,7 +64,9 @@ def test_help_has_an_example_that_parses(name: str) -> None:
         assert parsed.command == name.split()[1]
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"counterfoil witness"}))  # its file names its folder: memory and key belong together
+@pytest.mark.parametrize(
+    "name", sorted(set(COMMANDS) - {"counterfoil witness"})
+)  # its file names its folder: memory and key belong together
 def test_every_command_takes_json_and_its_folder(name: str) -> None:
     assert {"--json", "--data"} <= set(COMMANDS[name]._option_string_actions)
 

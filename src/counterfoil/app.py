@@ -285,9 +285,11 @@ class _Log:
     async def run(self) -> None:
         """Returns after `stop()`; the publisher works on until `close()`."""
         self._publishing = asyncio.create_task(self._publisher.run())
+        await self._publisher.wait_until_ready()
         await self.witnesses.run()
 
     def stop(self) -> None:
+        self._publisher.give_up()
         self.witnesses.stop()
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import structlog
+from nacl.signing import SigningKey
 
 from counterfoil.commands import keyfile, logs
 from counterfoil.commands.output import Failure
@@ -18,6 +19,7 @@ from counterfoil.commands.wallet import Wallet
 from counterfoil.folder import log_folder
 from counterfoil.ids import id_text
 from counterfoil.payments.orders import decode
+from counterfoil.tlog.keys import COSIGNATURE, VerifierKey
 from counterfoil.tlog.proof import TlogProof
 from counterfoil.tlog.published import PublishedLog
 from counterfoil.web.values import base64_text, parse_base64
@@ -114,11 +116,37 @@ async def test_whatever_byte_of_the_receipt_is_changed_it_proves_nothing(desk: D
         changed = bytearray(receipt.extra)
         changed[at] ^= 1
         with pytest.raises(Failure, match="proves nothing"):
-            _check(wallet, payment, TlogProof(bytes(changed), receipt.index, receipt.hashes, receipt.checkpoint))
+            _check(wallet, payment, TlogProof(bytes(changed), receipt.index, receipt.hashes, receipt.checkpoint), None)
     with pytest.raises(Failure, match="something else"):
-        _check(wallet, id_text(1), receipt)
+        _check(wallet, id_text(1), receipt, None)
     with pytest.raises(Failure, match="opens nothing"):
-        _check(wallet, payment, TlogProof(None, receipt.index, receipt.hashes, receipt.checkpoint))
+        _check(wallet, payment, TlogProof(None, receipt.index, receipt.hashes, receipt.checkpoint), None)
+
+
+async def test_a_receipt_that_contradicts_the_kept_acknowledgement_proves_nothing(desk: Desk, tmp_path: Path) -> None:
+    key, payment = await paid(desk, "contradicted")
+    _, other = await paid(desk, "other")
+    keyfile.keep_word(key, payment, keyfile.load_word(desk.folder / "other.key", other))
+    ran = await desk.wallet(key, "proof", payment, "--out", str(tmp_path / "one"))
+    assert (ran.code, ran.json["code"]) == (1, "not_proven")
+    assert "acknowledgement" in ran.json["detail"]
+    assert not (tmp_path / "one").exists()
+
+
+async def test_who_has_a_policy_asks_for_its_quorum(desk: Desk, tmp_path: Path) -> None:
+    key, payment = await paid(desk, "policy")
+    config = desk.site.services.config
+    log = (log_folder(config) / "public" / "policy").read_text("utf-8")
+    witness = VerifierKey.of("witness.example/w", bytes(SigningKey(bytes(32)).verify_key), COSIGNATURE)
+    (tmp_path / "none").write_text(log, "utf-8")
+    (tmp_path / "one").write_text(log.replace("quorum none", f"witness w {witness}\nquorum w"), "utf-8")
+    (tmp_path / "nonsense").write_text("nonsense", "utf-8")
+    assert (await desk.wallet(key, "proof", payment, "--policy", str(tmp_path / "none"), "--out", str(tmp_path / "r"))).code == 0
+    ran = await desk.wallet(key, "proof", payment, "--policy", str(tmp_path / "one"), "--out", str(tmp_path / "r1"))
+    assert (ran.code, ran.json["code"]) == (1, "not_proven")
+    assert not (tmp_path / "r1").exists()
+    ran = await desk.wallet(key, "proof", payment, "--policy", str(tmp_path / "nonsense"), "--out", str(tmp_path / "r2"))
+    assert ran.code == 2
 
 
 async def test_a_complaint_needs_an_acknowledgement_and_witnesses_whose_time_has_passed(desk: Desk, tmp_path: Path) -> None:

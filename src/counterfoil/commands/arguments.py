@@ -217,6 +217,9 @@ def _wallet(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     proof.add_argument("id", nargs="?", default=None, metavar="ID", help="the payment (default: the newest)")
     proof.add_argument("--out", type=Path, default=None, metavar="FILE", help="where to write it (default: ID.tlog-proof)")
+    proof.add_argument(
+        "--policy", type=Path, default=None, metavar="FILE", help="whose cosignatures it must carry: your own C2SP tlog-policy file"
+    )
     proof.add_argument("--wait", type=int, default=60, metavar="SECONDS", help="how long to wait for the witnesses (default: 60)")
     complain = add(
         "complain",

@@ -169,6 +169,11 @@ def keep_word(path: Path, id: str, word: dict[str, str]) -> None:
     _write(folder / id, msgspec.json.encode(word) + b"\n")
 
 
+def has_word(path: Path, id: str) -> bool:
+    """Whether an acknowledgement of payment `id` was kept: by whoever sent the order, and by nobody else."""
+    return (path.with_name(f"{path.name}.words") / id).exists()
+
+
 def load_word(path: Path, id: str) -> dict[str, str]:
     """The acknowledgement that was kept of payment `id`. WrongUse when there is none."""
     place = path.with_name(f"{path.name}.words") / id

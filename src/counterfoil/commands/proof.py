@@ -28,6 +28,7 @@ from counterfoil.tlog.entry import Opening
 from counterfoil.tlog.keys import ED25519, VerifierKey
 from counterfoil.tlog.merkle import verify_consistency, verify_inclusion
 from counterfoil.tlog.note import Note
+from counterfoil.tlog.policy import Policy
 from counterfoil.tlog.proof import TlogProof
 from counterfoil.tlog.tiles import TileReader
 from counterfoil.tlog.types import NotProven
@@ -46,7 +47,7 @@ def proof(wallet: Wallet, arguments: argparse.Namespace) -> Answer:
         words = "not in the log yet" if found["state"] == "waiting" else "in the log, and not enough witnesses have cosigned that far"
         return Answer(found, [f"No receipt so far: the payment is {words}. Ask again in a few seconds."], UNAVAILABLE)
     receipt = TlogProof.decode(found["proof"].encode())
-    view, checkpoint, cosigned = _check(wallet, payment, receipt)
+    view, checkpoint, cosigned = _check(wallet, payment, receipt, _policy(arguments.policy))
     path = arguments.out or Path(f"{payment.replace('-', '')}.tlog-proof")
     path.write_bytes(receipt.encode())
     rows = [
@@ -90,6 +91,15 @@ def complain(wallet: Wallet, arguments: argparse.Namespace) -> Answer:
     return Answer(complaint | {"file": str(path)}, lines)
 
 
+def _policy(path: Path | None) -> Policy | None:
+    if path is None:
+        return None
+    try:
+        return Policy.parse(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, Malformed) as error:
+        raise WrongUse(f"{path} is not a policy: {error}") from None
+
+
 def _payment(wallet: Wallet, given: str | None) -> str:
     """The payment asked for; without one, the newest of the account."""
     if given is not None:
@@ -109,10 +119,12 @@ def _await(wallet: Wallet, payment: str, wait_s: int) -> dict[str, Any]:
         wallet.client.pause(PAUSE_S)
 
 
-def _check(wallet: Wallet, payment: str, receipt: TlogProof) -> tuple[HolderView, Checkpoint, str]:
+def _check(wallet: Wallet, payment: str, receipt: TlogProof, policy: Policy | None) -> tuple[HolderView, Checkpoint, str]:
     """What the receipt proves. Failure, in words, when it proves nothing: then it is kept nowhere."""
     try:
         view, checkpoint = _opened(wallet, payment, receipt)
+        if policy is not None:
+            policy.satisfied(Note.parse(receipt.checkpoint))
         _remember(wallet, checkpoint)
     except (Malformed, NotProven) as error:
         words = f"this receipt proves nothing: {error}. Keep what you have, and show it to others"
@@ -130,6 +142,10 @@ def _opened(wallet: Wallet, payment: str, receipt: TlogProof) -> tuple[HolderVie
     view = HolderView.decode(opening.payload)
     if (id_text(view.payment), view.account) != (payment, wallet.account):
         raise NotProven("it is the receipt of something else")
+    if keyfile.has_word(wallet.path, payment):
+        said = _statement(wallet, keyfile.load_word(wallet.path, payment))
+        if (said.order_hash, said.balance, said.completed_at) != (view.order_hash, view.balance, view.time):
+            raise NotProven("the operator's acknowledgement, which this wallet has kept, says something else")
     return view, checkpoint
 
 

@@ -32,6 +32,11 @@ class PublisherProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._told_to_stop = asyncio.Event()
         self.ready = False
+        self._was_ready = asyncio.Event()
+
+    async def wait_until_ready(self) -> None:
+        """Returns once it was ready for the first time, or when it is told to stop."""
+        await self._was_ready.wait()
 
     @property
     def pid(self) -> int | None:
@@ -53,6 +58,8 @@ class PublisherProcess:
             if self._told_to_stop.is_set():
                 process.stdin.close()
             self.ready = bool(await process.stdout.readline())
+            if self.ready:
+                self._was_ready.set()
             pause_s = RESTART_S if self.ready else min(pause_s * 2, RESTART_S_MAX)
             code = await process.wait()
             self.ready = False
@@ -62,9 +69,14 @@ class PublisherProcess:
                     async with asyncio.timeout(pause_s):
                         await self._told_to_stop.wait()
 
+    def give_up(self) -> None:
+        """It is not started again, and nobody waits for it any more."""
+        self._told_to_stop.set()
+        self._was_ready.set()
+
     async def stop(self) -> None:
         """Lets it publish what is committed by now, and waits for its end. Safe to repeat."""
-        self._told_to_stop.set()
+        self.give_up()
         process = self._process
         if process is None:
             return
