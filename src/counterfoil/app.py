@@ -294,8 +294,7 @@ class _Log:
 
     async def close(self) -> None:
         await self._publisher.stop()
-        if self._publishing is not None:
-            await self._publishing
+        await (self._publishing or self._publisher.run())
         await self._peers.close()
 
     async def _keep(self, note: Note) -> None:

@@ -102,7 +102,7 @@ async def test_a_killed_publisher_is_started_again_and_goes_on(tmp_path: Path) -
         await running
     checked = await asyncio.to_thread(run, "check", "--data", tmp_path, "--json")
     assert checked.code == 0, checked
-    assert checked.json["log"]["entries"] == checked.json["log"]["size"] > 0
+    assert checked.json["log"]["entries"] >= checked.json["log"]["size"] > 0  # what was kept and not signed is signed the next time
     async with opened(tmp_path, publishing=True):
         pass
     checked = await asyncio.to_thread(run, "check", "--data", tmp_path, "--json")

@@ -24,6 +24,7 @@ from counterfoil.errors import CounterfoilError
 from counterfoil.ids import id_text, leg_id
 from counterfoil.ledger.check import check
 from counterfoil.payments.orders import Order, OrderKind, encode
+from tests.commands.desk import run
 from tests.scheme import Person, Scheme, opened
 
 KILLS = 200
@@ -228,5 +229,8 @@ async def test_nothing_acknowledged_is_lost_doubled_or_half_done_in_200_kills(tm
     await _run(data, client, KILLS)
     async with opened(data) as scheme:
         await _settled(scheme, client, before, earned_before)
+    checked = await asyncio.to_thread(run, "check", "--data", data, "--json")
+    assert checked.code == 0, checked
+    assert checked.json["log"]["entries"] >= checked.json["log"]["size"] > len(client.book.answered), "the log was killed as often"
     book = client.book
     print(f"{len(book.sent)} orders, {len(book.answered)} acknowledged, {len(book.refused)} refused, {len(book.abandoned)} abandoned")

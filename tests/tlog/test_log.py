@@ -386,9 +386,12 @@ class Power:
         for path, before in self.before.items():
             place = self.folder / path
             now = place.read_bytes() if place.exists() else None
-            torn = {"lost": before, "cut": now and now[: len(now) // 2], "zeros": now and bytes(len(now))}[how]
-            if path in self.renamed or now is None:
+            if path in self.renamed or now is None or how == "lost":
                 torn = before
+            else:
+                durable = before if before and now.startswith(before) else b""  # of an append only what was added can be torn
+                tail = now[len(durable) :]
+                torn = durable + (tail[: len(tail) // 2] if how == "cut" else bytes(len(tail)))
             if torn is None:
                 place.unlink(missing_ok=True)
             else:

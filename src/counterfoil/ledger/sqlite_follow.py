@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,6 +25,7 @@ from counterfoil.ledger.sqlite_schema import (
     VERSION,
     number_from,
     prepare_reader,
+    snapshot,
 )
 from counterfoil.ledger.types import (
     BATCH_SIZE_MAX,
@@ -108,14 +108,14 @@ class SqliteFollower:
     @property
     def last_event(self) -> int:
         """Timestamp of the newest event, ns; 0 before the first. One step down an index: for a follower that looks often."""
-        with self._snapshot():
+        with snapshot(self._db):
             (timestamp,) = self._db.execute("SELECT coalesce(max(timestamp), 0) FROM events").fetchone()
         return int(timestamp)
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
         """The accounts found, in the order asked, as they were opened: without balances."""
         keys = [account_id.to_bytes(16) for account_id in ids]
-        with self._snapshot():
+        with snapshot(self._db):
             found = {account.id: account for account in self._select("id", keys)}
         return [found[account_id].freeze() for account_id in ids if account_id in found]
 
@@ -123,7 +123,7 @@ class SqliteFollower:
         """The feed: committed movements and expiries in timestamp order. Both bounds inclusive; 0 is no bound."""
         if not filters.selection_valid(timestamp_min=timestamp_min, timestamp_max=timestamp_max, limit=limit):
             return []
-        with self._snapshot():
+        with snapshot(self._db):
             rows = self._db.execute(_FEED, (timestamp_min, timestamp_max or TIMESTAMP_MAX, min(limit, BATCH_SIZE_MAX))).fetchall()
             pending = self._pending({row[6] for row in rows if row[6]})
             self._load({number for row in rows for number in row[3:5]} | {number for row in pending.values() for number in row[3:5]})
@@ -182,15 +182,3 @@ class SqliteFollower:
                     (1 << (len(part) - 1).bit_length()) - len(part)
                 )  # few different statements, so that they stay prepared
             yield from self._db.execute(f"{query} ({', '.join('?' * len(part))})", part)
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """One read transaction: a consistent view."""
-        try:
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise errors.Unavailable(f"The ledger cannot be read at the moment: {error}.") from error

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Final
 
-from counterfoil import errors
 from counterfoil.ledger import filters
 from counterfoil.ledger.sqlite_books import CREDIT_CLOSED, DEBIT_CLOSED, Cache, CachedAccount
-from counterfoil.ledger.sqlite_schema import BURNT, EXPIRY, TRANSFER, number_from, wide
+from counterfoil.ledger.sqlite_schema import BURNT, EXPIRY, TRANSFER, number_from, snapshot, wide
 from counterfoil.ledger.types import (
     BATCH_SIZE_MAX,
     TIMESTAMP_MAX,
@@ -124,14 +122,14 @@ class Reads:
 
     def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
         assert len(ids) <= BATCH_SIZE_MAX, len(ids)
-        with self._snapshot():
+        with snapshot(self._db):
             known, _ = find_transfers(self._db, self._books(), set(ids))
         transfers = {t.id: t for t, _ in known}
         return [transfers[transfer_id] for transfer_id in ids if transfer_id in transfers]
 
     def get_account_transfers(self, filter: AccountFilter) -> list[Transfer]:
         cache = self._books()
-        with self._snapshot():
+        with snapshot(self._db):
             return [transfer_from(row, cache) for row in self._history(filter, cache)]
 
     def get_account_balances(self, filter: AccountFilter) -> list[AccountBalance]:
@@ -139,7 +137,7 @@ class Reads:
         account = cache.accounts.get(filter.account_id)
         if account is None or not account.flags & AccountFlags.HISTORY:
             return []
-        with self._snapshot():
+        with snapshot(self._db):
             return [_balance_of(row, account) for row in self._history(filter, cache)]
 
     def balance_at(self, account_id: int, timestamp: int) -> AccountBalance:
@@ -152,7 +150,7 @@ class Reads:
             if row is not None and account.number in row[1:3]:
                 start = 3 if row[1] == account.number else 7
                 return AccountBalance(row[0], *map(number_from, row[start : start + 4]))
-            with self._snapshot():
+            with snapshot(self._db):
                 start = self._first_mark(account, timestamp)
                 (last,) = self._db.execute(_LAST, (start, account.number, timestamp + 1)).fetchone()
                 if last:
@@ -169,7 +167,7 @@ class Reads:
             clauses.append("ledger = ?")
             values.append(filter.ledger)
         query = f"SELECT number FROM accounts WHERE {' AND '.join(clauses)} ORDER BY timestamp {_direction(filter)} LIMIT ?"
-        with self._snapshot():
+        with snapshot(self._db):
             return [cache.account(number).freeze() for (number,) in self._db.execute(query, (*values, min(filter.limit, BATCH_SIZE_MAX)))]
 
     def query_transfers(self, filter: QueryFilter) -> list[Transfer]:
@@ -182,7 +180,7 @@ class Reads:
             clauses.append("(SELECT a.ledger FROM accounts a WHERE a.number = e.debit_account) = ?")
             values.append(filter.ledger)
         query = f"SELECT {_COLUMNS} FROM events e WHERE {' AND '.join(clauses)} ORDER BY e.timestamp {_direction(filter)} LIMIT ?"
-        with self._snapshot():
+        with snapshot(self._db):
             return [transfer_from(row, cache) for row in self._db.execute(query, (*values, min(filter.limit, BATCH_SIZE_MAX)))]
 
     def get_change_events(self, *, timestamp_min: int, timestamp_max: int, limit: int) -> list[ChangeEvent]:
@@ -194,21 +192,9 @@ class Reads:
             SELECT {_COLUMNS}, {_BALANCES}, e.kind, e.closed, e.pending FROM events e
             WHERE e.timestamp BETWEEN ? AND ? AND e.kind <> {BURNT} ORDER BY e.timestamp LIMIT ?
         """
-        with self._snapshot():
+        with snapshot(self._db):
             rows = self._db.execute(query, (timestamp_min, timestamp_max or TIMESTAMP_MAX, min(limit, BATCH_SIZE_MAX))).fetchall()
             return [self._change_event(row, cache) for row in rows]
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """One read transaction: a consistent view, and no lock to take for every step of a walk."""
-        try:
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise errors.Unavailable(f"The ledger cannot be read at the moment: {error}.") from error
 
     def _change_event(self, row: _Row, cache: Cache) -> ChangeEvent:
         kind, closed, pending = row[_KIND:]

@@ -5,14 +5,17 @@ It ends when its standard input does, so it never outlives the server; what was 
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
 
 import msgspec
+import structlog
 
 from counterfoil.clock import SystemClock
 from counterfoil.config import Config
+from counterfoil.errors import CounterfoilError
 from counterfoil.publishing.work import publish_until
 
 READY = b"ready\n"
@@ -31,10 +34,15 @@ def main() -> None:
     threading.Thread(target=wait_for_the_end, daemon=True).start()
 
     def say_ready() -> None:
-        sys.stdout.buffer.write(READY)
-        sys.stdout.buffer.flush()
+        with contextlib.suppress(BrokenPipeError):  # the server is gone: what it committed is published all the same
+            sys.stdout.buffer.write(READY)
+            sys.stdout.buffer.flush()
 
-    publish_until(config, stop, SystemClock(), say_ready)
+    try:
+        publish_until(config, stop, SystemClock(), say_ready)
+    except CounterfoilError as error:  # another publisher has the log still, or a disk is full: the server starts us again
+        structlog.get_logger(__name__).error("publisher_cannot_work", why=error.detail)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -44,9 +44,9 @@ class PublisherProcess:
         return self._process.pid if self._process else None
 
     async def run(self) -> None:
-        """Returns after `stop()`."""
+        """Returns after `stop()`. Told to stop before it began, it publishes what there is, and returns."""
         pause_s = RESTART_S
-        while not self._told_to_stop.is_set():
+        while True:
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "counterfoil.publishing", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
             )
@@ -68,6 +68,8 @@ class PublisherProcess:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause_s):
                         await self._told_to_stop.wait()
+            if self._told_to_stop.is_set():
+                return
 
     def give_up(self) -> None:
         """It is not started again, and nobody waits for it any more."""

@@ -426,8 +426,10 @@ def _create_engine(url: URL, *, writer: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, not guessed by the driver
-        connection.execute(f"PRAGMA busy_timeout = {0 if writer else 1_000}")  # the writer waits without blocking the event loop
+        connection.execute("PRAGMA busy_timeout = 1000")  # another process that ends may hold the file for a moment
         connection.execute("PRAGMA journal_mode = WAL")
+        if writer:
+            connection.execute("PRAGMA busy_timeout = 0")  # from here on it waits without blocking the event loop
         connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged is kept
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # a background connection does it, or COMMIT would stall now and then
