@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,29 @@ async def test_a_log_that_was_not_kept_up_is_taken_up_later(tmp_path: Path) -> N
         assert receipts.status(order.id, payer.account).state == ProofState.WAITING
     async with opened(tmp_path, publishing=True, witness_interval_s=1) as scheme:
         await until_witnessed(scheme, order.id, payer.account)
+
+
+async def test_a_log_whose_files_are_lost_is_made_again_byte_for_byte(tmp_path: Path) -> None:
+    async with opened(tmp_path, publishing=True) as scheme:
+        payer, payee = await scheme.customer(funds=50_000), await scheme.merchant()
+        await asyncio.gather(*(payer.pay(payee, 10) for _ in range(300)))
+        folder = log_folder(scheme.services.config)
+    before = tree(folder / "public")
+    assert "tile/entries/000" in before
+    shutil.rmtree(folder / "public")
+    shutil.rmtree(folder / "state")
+    async with opened(tmp_path, publishing=True):
+        pass
+    after = tree(folder / "public")
+    assert {path: after.get(path) for path in before if ".p/" not in path} == {
+        path: data for path, data in before.items() if ".p/" not in path
+    }
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files, but for heads that witnesses made new."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != "witnessed"}
 
 
 async def test_a_killed_publisher_is_started_again_and_goes_on(tmp_path: Path) -> None:
