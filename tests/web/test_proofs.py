@@ -154,3 +154,15 @@ async def test_a_damaged_file_of_the_log_is_named(site: LoggedSite) -> None:
         file.write_bytes(kept)
         site.pass_by()
     assert (await site.ok(None, "GET", "/v1/log"))["witnessed"] is not None
+
+
+async def test_metrics_tell_how_far_the_log_and_its_witnesses_are(site: LoggedSite) -> None:
+    payer, payee = await site.scheme.customer(funds=500), await site.scheme.customer()
+    await payer.pay(payee, 100)
+    size = site.settle()
+    await payer.pay(payee, 100)
+    more = site.publish()
+    lines = (await site.call(None, "GET", "/metrics")).text.splitlines()
+    assert f"counterfoil_log_entries {float(more)}" in lines
+    assert f"counterfoil_log_witnessed_entries {float(size)}" in lines
+    site.settle()

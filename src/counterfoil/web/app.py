@@ -14,6 +14,10 @@ from typing import Any
 
 import msgspec
 
+from counterfoil.folder import log_folder
+from counterfoil.tlog.checkpoint import Checkpoint
+from counterfoil.tlog.note import Note
+from counterfoil.tlog.published import PublishedLog
 from counterfoil.web import openapi
 from counterfoil.web.api.account import AccountEndpoints
 from counterfoil.web.api.asking import AskingEndpoints
@@ -100,8 +104,9 @@ def create_app(services: Services) -> WebApplication:
     sessions = StaffSessions(clock)
     guesses = Guesses(clock)
     next_request_id = request_ids(clock.random_bytes(6).hex())
-    metrics = Metrics(lambda: _reading(services))
-    public_log = PublicLog(config.folder / "log" / "public", clock)
+    published = PublishedLog(log_folder(config))
+    metrics = Metrics(lambda: _reading(services, published))
+    public_log = PublicLog(published.folder, clock)
     hot = HotPayments(
         payments=services.payments,
         clock=clock,
@@ -164,7 +169,7 @@ def create_app(services: Services) -> WebApplication:
     return WebApplication(hot=hot, router=router, pages=pages, tiles=tiles, operations=operations, document=document, sessions=sessions)
 
 
-def _reading(services: Services) -> Reading:
+def _reading(services: Services, published: PublishedLog) -> Reading:
     check = services.last_check()
     batches, batched = services.ledger.batches
     return Reading(
@@ -176,7 +181,13 @@ def _reading(services: Services) -> Reading:
         subscribers=services.feed.subscribed,
         check_passed=check.passed if check else None,
         check_at=check.at if check else 0,
+        log_size=_size(published.checkpoint()),
+        log_witnessed_size=_size(published.witnessed()),
     )
+
+
+def _size(head: Note | None) -> int:
+    return 0 if head is None else Checkpoint.parse(head.text).size
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -32,6 +32,7 @@ class Reading(msgspec.Struct, frozen=True):
         subscribers: event streams that are open.
         check_passed: outcome of the last conservation check; None before the first.
         check_at: when it ended, ns.
+        log_size, log_witnessed_size: entries under the log's newest head, and under the newest that witnesses cosigned.
     """
 
     ledger_queue: int
@@ -42,6 +43,8 @@ class Reading(msgspec.Struct, frozen=True):
     subscribers: int
     check_passed: bool | None
     check_at: int
+    log_size: int
+    log_witnessed_size: int
 
 
 class Metrics:
@@ -100,6 +103,8 @@ class Metrics:
         yield CounterMetricFamily("counterfoil_ledger_batches", "Batches that the ledger has written", value=now.ledger_batches)
         yield CounterMetricFamily("counterfoil_ledger_batched", "Transfers in those batches", value=now.ledger_batched)
         yield GaugeMetricFamily("counterfoil_event_subscribers", "Event streams that are open", value=now.subscribers)
+        yield GaugeMetricFamily("counterfoil_log_entries", "Entries that the log has signed", value=now.log_size)
+        yield GaugeMetricFamily("counterfoil_log_witnessed_entries", "Entries that witnesses have cosigned", value=now.log_witnessed_size)
         if now.check_passed is not None:
             yield GaugeMetricFamily("counterfoil_check_passed", "1 when the last conservation check passed", value=int(now.check_passed))
             yield GaugeMetricFamily("counterfoil_check_timestamp_seconds", "When the last check ended", value=now.check_at / 1e9)
