@@ -199,3 +199,9 @@ def test_only_a_file_of_openings_is_opened(tmp_path: Path) -> None:
         Openings.reading(tmp_path / "openings.sqlite")
     with Openings.writing(tmp_path / "other.sqlite") as other:
         assert (other.size, other.rules(), other.frozen(), other.heads([1]), other.keys(1)) == (0, None, {}, {}, [])
+
+
+def test_a_file_that_is_just_being_made_lets_payments_wait(tmp_path: Path) -> None:
+    (tmp_path / "openings.sqlite").touch()
+    receipts = Receipts(tmp_path / "openings.sqlite", PublishedLog(tmp_path))
+    assert receipts.status(1, 2).state == ProofState.WAITING

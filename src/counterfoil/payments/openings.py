@@ -155,6 +155,8 @@ class Openings:
             db.execute("PRAGMA query_only = ON")
         (application_id,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
+        if (application_id, version) == (0, 0):
+            raise errors.Unavailable(f"{path} is being made at this moment")
         if (application_id, version) != (APPLICATION_ID, VERSION):
             raise errors.UnknownFormat(f"{path} is not a file of openings of version {VERSION}", version=version)
 

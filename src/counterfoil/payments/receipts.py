@@ -112,7 +112,10 @@ class Receipts:
 
     def _open(self) -> Openings | None:
         if self._openings is None and self._path.exists():
-            self._openings = Openings.reading(self._path)
+            try:
+                self._openings = Openings.reading(self._path)
+            except Unavailable:
+                return None  # the publisher makes it at this moment
         return self._openings
 
 

@@ -134,6 +134,8 @@ async def _run(config: Config, mark: Mark, arguments: argparse.Namespace, output
 @asynccontextmanager
 async def _witnessed(config: Config, clock: Clock, output: Output) -> AsyncIterator[None]:
     """Five witnesses beside the town, and the policy that names them."""
+    with only_process(config.folder):
+        pass  # a town that runs already is left alone, its policy and witnesses too
     vkey = Signer(config.origin, operator_key(config.folder, clock)).vkey
     async with five_witnesses(config.folder / "witnesses", str(vkey), on_note=output.note, clock=clock) as witnesses:
         shutil.copyfile(witnesses.policy, policy_path(config))
