@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 from collections.abc import Iterator
 from hashlib import sha256
@@ -22,7 +21,7 @@ HEAD, LEG, TOUCHED = struct.Struct(">BBBB16s32sQB"), struct.Struct(">16s16s16sQ1
 EVENT_OF = {1: 0, 2: 1, 3: 2, 4: 3, 5: 0, 6: 0, 7: 0, 8: 0, 0: 0}
 """The event of an order's kind."""
 EXPIRED = 4
-ROLES = [VIEW + bytes([role]) for role in (1, 2, 3, 4)]
+ROLE1, ROLE2, ROLE3, ROLE4 = (VIEW + bytes([role]) for role in (1, 2, 3, 4))
 
 
 class Replay:
@@ -49,10 +48,10 @@ class Replay:
             self.law.learn(self.rules[index])
             if self.rules[index].hash != sha256(public).digest():
                 raise Refuted("its rules are not those that were published")
-        view1 = sha256(b"\0" + sha256(ROLES[0] + salts[:32] + payer).digest()).digest()
-        view2 = sha256(b"\0" + sha256(ROLES[1] + salts[32:64] + payee).digest()).digest()
-        view3 = sha256(b"\0" + sha256(ROLES[2] + salts[64:96] + audit).digest()).digest()
-        view4 = sha256(b"\0" + sha256(ROLES[3] + salts[96:] + public).digest()).digest()
+        view1 = sha256(b"\0" + sha256(ROLE1 + salts[:32] + payer).digest()).digest()
+        view2 = sha256(b"\0" + sha256(ROLE2 + salts[32:64] + payee).digest()).digest()
+        view3 = sha256(b"\0" + sha256(ROLE3 + salts[64:96] + audit).digest()).digest()
+        view4 = sha256(b"\0" + sha256(ROLE4 + salts[96:] + public).digest()).digest()
         left, right = sha256(b"\1" + view1 + view2).digest(), sha256(b"\1" + view3 + view4).digest()
         entry = b"\1%c%b" % (type, sha256(b"\1" + left + right).digest())
         leaf = sha256(b"\0" + entry).digest()
@@ -62,17 +61,16 @@ class Replay:
 
     def _payment(self, index: int, type: int, audit: bytes, public: bytes) -> tuple[bytes, bytes, list[Account]]:
         event, kind, way, service, payment, order_hash, time, count = HEAD.unpack_from(audit)
-        at = HEAD.size + 1 + LEG.size * count
-        legs: list[Leg] = [LEG.unpack_from(audit, HEAD.size + LEG.size * n) for n in range(count)]
-        rows = [TOUCHED.unpack_from(audit, at + TOUCHED.size * n) for n in range(audit[at - 1])]
-        at += TOUCHED.size * len(rows)
-        principal, device, at = audit[at], audit[at + 1 : at + 17], at + 17
-        ends = [at]
-        for _ in ("signature", "order", "document"):
-            ends.append(ends[-1] + 2 + int.from_bytes(audit[ends[-1] : ends[-1] + 2]))
-        if ends[3] != len(audit):
+        at = HEAD.size + LEG.size * count
+        legs: list[Leg] = list(LEG.iter_unpack(audit[HEAD.size : at]))
+        rows_end = at + 1 + TOUCHED.size * audit[at]
+        rows = list(TOUCHED.iter_unpack(audit[at + 1 : rows_end]))
+        principal, device, at = audit[rows_end], audit[rows_end + 1 : rows_end + 17], rows_end + 17
+        at, signature = _sized(audit, at)
+        at, order = _sized(audit, at)
+        at, document = _sized(audit, at)
+        if at != len(audit):
             raise Refuted("its audit payload is cut short or has bytes after its end")
-        signature, order, document = (audit[start + 2 : end] for start, end in itertools.pairwise(ends))
         if principal >= count or kind > 8 or event > 4 or (event != 4 and EVENT_OF[kind] != event) or type != {7: 2, 8: 3}.get(kind, 1):
             raise Refuted("its event, kind and type do not fit together")
         if time <= self.time:
@@ -87,25 +85,35 @@ class Replay:
                 if other is not leg:
                     fees[other[1]], fees[other[2]] = fees.get(other[1], 0) - other[3], fees.get(other[2], 0) + other[3]
         if event != EXPIRED:
-            named = (index, kind, way, service, payment, order_hash, time, leg, fees, hold)
-            self.law.judge(Payment(*named, device, signature, order, document))
+            self.law.judge(
+                Payment(index, kind, way, service, payment, order_hash, time, leg, fees, hold, device, signature, order, document)
+            )
         if type != TRANSFER:
             if canonical({"amount": leg[3], "asset": self.law.asset, "at": time, "payment": payment.hex()}) != public:
                 raise Refuted("what was published about the money issued or withdrawn is not what happened")
         elif public:
             raise Refuted("a transfer has a public part")
-        views = []
+        debited, credited, amount = leg[1], leg[2], leg[3]
         by_account = {row[0]: row for row in rows}
-        for direction, own, other_side in ((0, leg[1], leg[2]), (1, leg[2], leg[1])):
-            _, seq, prev, balance, held = by_account[own]
-            start = (event, kind, way, own, direction, other_side, payment, order_hash, leg[3], fees.get(own, 0))
-            views.append(HOLDER.pack(*start, balance, held, time, seq, prev))
-        return views[0], views[1], touched
+        _, seq, prev, balance, held = by_account[debited]
+        fee = fees.get(debited, 0)
+        payer = HOLDER.pack(event, kind, way, debited, 0, credited, payment, order_hash, amount, fee, balance, held, time, seq, prev)
+        _, seq, prev, balance, held = by_account[credited]
+        fee = fees.get(credited, 0)
+        payee = HOLDER.pack(event, kind, way, credited, 1, debited, payment, order_hash, amount, fee, balance, held, time, seq, prev)
+        return payer, payee, touched
 
     def check(self, index: int, record: tuple[int, int, bytes, bytes, bytes], entry: bytes) -> None:
         """One record of the openings beside one entry of the log."""
         if record[0] != index or self.entry(*record) != entry:
             raise Refuted("its opening is another's, or it does not open the commitment in the log")
+
+
+def _sized(data: bytes, at: int) -> tuple[int, bytes]:
+    """Where the field at `at` ends, and the field: two bytes of length, then as many."""
+    begin = at + 2
+    end = begin + int.from_bytes(data[at:begin])
+    return end, data[begin:end]
 
 
 def records(stream: IO[bytes]) -> Iterator[tuple[int, int, bytes, bytes, bytes]]:

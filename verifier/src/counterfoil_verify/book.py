@@ -163,8 +163,8 @@ class Book:
 
     def touched(self, legs: list[Leg], rows: list[Any]) -> list[Account]:
         """The accounts' numbers, balances and limits, as the entry states them and as they follow from all legs so far."""
-        order = dict.fromkeys(name for leg in legs for name in leg[1:3])
-        if list(order) != [row[0] for row in rows]:
+        named = legs[0][1:3] if len(legs) == 1 else tuple(dict.fromkeys(name for leg in legs for name in leg[1:3]))
+        if named != tuple([row[0] for row in rows]):
             raise Refuted("the accounts that it names are not those of its legs")
         found = []
         for name, seq, prev, balance, held in rows:

@@ -105,7 +105,7 @@ class Law:
             raise Refuted("its order is not an order to this scheme in its currency, or not the one it names")
         fields = ORDER.unpack_from(it.order, len(begins))
         payer, payee, amount, max_fee, name, expiry, _, _, _, rules_hash, kind, reference, timeout = fields
-        _, debit, credit, moved, pending, reserved_s, *_ = it.leg
+        _, debit, credit, moved, pending, reserved_s, _, _, _ = it.leg
         if (payer, payee, name, kind) != (debit, credit, it.id, it.kind) or (amount != moved and kind != RELEASE):
             raise Refuted(f"the order says {amount} from {payer.hex()} to {payee.hex()}, and the entry moves {moved}, or other accounts")
         if (kind == HOLD and timeout != reserved_s) or (kind in (CAPTURE, RELEASE) and reference != pending):
@@ -165,7 +165,10 @@ class Law:
     def _terms(self, it: Payment, payer: Account, max_fee: int, rules_hash: bytes) -> None:
         """Fee and limit by the rules in force. Documents only move forward, and never before their notice is over."""
         assert self.now is not None
-        later = [self.now] if rules_hash == self.now.hash else [rules for rules in self.known if rules.index >= self.now.index]
+        if rules_hash == self.now.hash:
+            later = [self.now]
+        else:
+            later = [rules for rules in self.known if rules.index >= self.now.index]
         if rules_hash not in (ZERO32, self.now.hash):
             named = [rules for rules in self.known if rules.hash == rules_hash]
             later = [rules for rules in later if rules.hash == rules_hash]
