@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nacl.signing import SigningKey
+
 from bench.measure import Measure, Options, Workload, measures
 from counterfoil.tlog.checkpoint import Checkpoint
 from counterfoil.tlog.published import PublishedLog
@@ -87,7 +89,8 @@ def server(*arguments: str, people: int = PEOPLE) -> Iterator[Server]:
 def payments(options: Options) -> list[Measure]:
     """Closed loop at 256 connections for capacity, an open loop at 2,000/s for latency, memory at rest and after.
 
-    Beside them, in turn: one commit per payment, and a bare answer over the same HTTP, which tells how fast the machine is.
+    Beside them, in turn: one commit per payment; a bare answer over the same HTTP, and the bare check of a signature, which tell
+    how fast the machine is at that moment.
     """
     count, single, runs = (2_000, 500, 2) if options.quick else (40_000, 6_000, 5)
     people = 100 if options.quick else PEOPLE
@@ -96,6 +99,7 @@ def payments(options: Options) -> list[Measure]:
         f"payments.{name}": [] for name in ("closed-256.p50", "closed-256.p99", "open-2000.p50", "open-2000.p99")
     }
     bare_rates: list[float] = []
+    check_rates: list[float] = []
     with (
         server(people=people) as grouped,
         server("--one-by-one", people=people) as alone,
@@ -105,6 +109,7 @@ def payments(options: Options) -> list[Measure]:
         for _ in range(runs):
             rates["payments.one-commit-each"].append(alone.load(single, CONNECTIONS)["rate"])
             bare_rates.append(bare.load(count, CONNECTIONS)["rate"])
+            check_rates.append(signature_checks(count // 10))
             closed = grouped.load(count, CONNECTIONS)
             opened = grouped.load(count // 2, OPEN_CONNECTIONS, OPEN_RATE)
             rates["payments.closed-256"].append(closed["rate"])
@@ -119,9 +124,24 @@ def payments(options: Options) -> list[Measure]:
             unit="answers/s",
             baseline="payments.bare-http",
         ),
+        *measures(
+            {"payments.signature-checks": check_rates, "payments.beside-signature-checks": rates["payments.closed-256"]},
+            unit="1/s",
+            baseline="payments.signature-checks",
+        ),
         *measures(latencies, unit="ms", baseline=None),
         *measures({"payments.memory-at-rest": [at_rest], "payments.memory-after": [after]}, unit="MB", baseline=None),
     ]
+
+
+def signature_checks(count: int) -> float:
+    """Ed25519 checks a second in this process, nothing else: what the machine can do at this moment, for whoever compares two."""
+    secret, message = SigningKey.generate(), bytes(300)
+    key, signature = secret.verify_key, secret.sign(message).signature
+    began = time.perf_counter()
+    for _ in range(count):
+        key.verify(message, signature)
+    return count / (time.perf_counter() - began)
 
 
 def with_log(options: Options) -> list[Measure]:
