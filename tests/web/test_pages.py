@@ -22,7 +22,7 @@ from counterfoil.money import Currency
 from counterfoil.parties.types import StaffRole
 from counterfoil.payments.orders import OrderKind
 from counterfoil.web import staff_views
-from counterfoil.web.i18n import Language, languages, negotiate
+from counterfoil.web.i18n import Language, catalogue_path, languages, negotiate
 from counterfoil.web.services import CheckResult
 from counterfoil.web.sessions import KEPT_MAX, LINK_LIFETIME_S, SESSION_LIFETIME_S, StaffSessions
 from counterfoil.web.staff_views import StaffViews
@@ -364,7 +364,7 @@ def messages() -> Iterator[str]:
 
 @pytest.mark.parametrize("code", ["ko", "fr"])
 def test_a_catalogue_has_every_text_and_no_other(code: str) -> None:
-    with (WEB / "i18n" / f"{code}.po").open("rb") as file:
+    with catalogue_path("pages", code).open("rb") as file:
         catalogue = read_po(file, locale=code)
     needed = set(messages())
     assert len(needed) > 100

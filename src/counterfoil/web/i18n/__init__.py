@@ -1,6 +1,9 @@
-"""The pages' words in the languages of people: catalogues in gettext's .po form beside this file, numbers by CLDR.
+"""Words in the languages of people: catalogues in gettext's .po form beside this file, numbers by CLDR.
 
-English stands in the templates themselves; a language is one .po file more. A test keeps every catalogue complete.
+    pages.ko.po, pages.fr.po      the server's own pages
+    errors.*.po, wallet.*.po ...  a catalogue for each place that speaks, `<domain>.<language>.po`
+
+English stands in the sources themselves; a language is one .po file a domain. Tests keep every catalogue complete.
 """
 
 from __future__ import annotations
@@ -64,20 +67,28 @@ class Language:
         return datetime.fromtimestamp(nanoseconds // NANOSECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def catalogue_path(domain: str, code: str) -> Path:
+    """Where the words of a domain stand in a language."""
+    return Path(__file__).with_name(f"{domain}.{code}.po")
+
+
 def _translations(code: str) -> gettext.NullTranslations:
-    path = Path(__file__).with_name(f"{code}.po")
-    if code == SOURCE:
-        return gettext.NullTranslations()
-    compiled = io.BytesIO()
-    with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=code))
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+    """All domains together: a text that two of them say is the same in both (a test sees to it)."""
+    translations = gettext.NullTranslations()
+    for path in sorted(Path(__file__).parent.glob(f"*.{code}.po")):
+        compiled = io.BytesIO()
+        with path.open("rb") as file:
+            write_mo(compiled, read_po(file, locale=code))
+        compiled.seek(0)
+        domain = gettext.GNUTranslations(compiled)
+        domain.add_fallback(translations)
+        translations = domain
+    return translations
 
 
 def languages(codes: Sequence[str]) -> dict[str, Language]:
     """The languages that are offered and that we have words for, in the order given; English when there is none."""
-    known = [code for code in codes if code == SOURCE or Path(__file__).with_name(f"{code}.po").is_file()]
+    known = [code for code in codes if code == SOURCE or catalogue_path("pages", code).is_file()]
     return {code: Language(code) for code in known or [SOURCE]}
 
 
