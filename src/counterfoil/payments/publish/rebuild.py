@@ -16,16 +16,21 @@ import msgspec
 
 from counterfoil.errors import Malformed
 from counterfoil.parties.changes import KINDS, PartyChange, read_changes
+from counterfoil.payments import records
 from counterfoil.payments.openings import KeptEntry, Openings, Position
+from counterfoil.payments.orders import decode
 from counterfoil.payments.publish.build import Builder, Row
 from counterfoil.payments.publish.chains import Chains, Nothing
 from counterfoil.payments.publish.facts import Facts
 from counterfoil.payments.publish.service import PAGE_SIZE_MAX, LedgerFeed, StoreReading, read_facts
 from counterfoil.payments.publish.steps import Group, Rules, Step, grouped, source_of
+from counterfoil.payments.types import Payment
 from counterfoil.payments.views import MOVEMENTS, AccountView, AuditView, FreezeView, KeyView
 from counterfoil.tlog.entry import EntryType
 
 _DECODERS: Final[dict[int, Callable[[bytes], msgspec.Struct]]] = {EntryType.KEY: KeyView.decode, EntryType.FREEZE: FreezeView.decode}
+_ORDERED: Final = ("id", "kind", "payer", "payee", "amount", "reference", "timeout_s", "memo")
+"""Columns of a payment that repeat what its order says."""
 _STEPS: Final = 512
 """Steps whose facts are read together."""
 _UNREADABLE: Final = (LookupError, ValueError, TypeError, AttributeError, AssertionError, struct.error, msgspec.DecodeError)
@@ -147,9 +152,26 @@ class Rebuild:
         expected: list[tuple[Step, list[KeptEntry]]] = []
         for entries in chunk:
             expected += self._steps_of(entries, groups, changes)
-        facts = read_facts([step for step, _ in expected], self._store, self._ledger)
+        steps = [step for step, _ in expected]
+        facts, kept = read_facts(steps, self._store, self._ledger), self._records(steps)
         for step, entries in expected:
             self._compare_step(step, facts, entries)
+            if isinstance(step, Group) and step.payment in kept:
+                self._check_record(step, kept[step.payment])
+
+    def _records(self, steps: Sequence[Step]) -> dict[int, Payment]:
+        ids = [step.payment for step in steps if isinstance(step, Group)]
+        return self._store.read(partial(records.find_many, ids=ids)) if ids else {}
+
+    def _check_record(self, group: Group, kept: Payment) -> None:
+        """What people are shown of a payment stands in columns of its own: they must say what the order says."""
+        if kept.order:
+            wrong = [name for name in _ORDERED if getattr(kept, name) != getattr(decode(kept.order), name)]
+        else:  # staff's decision: the ledger alone says how much
+            wrong = ["amount"] if kept.amount not in {event.transfer.amount for event in group.events} else []
+        if wrong:
+            told = ", ".join(f"{name} {getattr(kept, name)}" for name in wrong)
+            raise _Different(f"payment {kept.id:032x}: the store says {told}, and its order or the ledger something else")
 
     def _steps_of(
         self, entries: list[KeptEntry], groups: Iterator[Group], changes: Iterator[PartyChange]
