@@ -92,11 +92,23 @@ class Person:
             "amount": amount,
             "id": new_id(services.clock),
             "expiry_ms": services.clock.now_ns() // 1_000_000 + 3_600_000,
-            "cash_in": int(cash_in),
+            "purpose": int(cash_in),
             "memo": "",
         }
         form = forms.RequestToPay(**(values | changes))
         return (await services.requests.create(self.sign(forms.encode(form)))).id
+
+    async def pay_by_pin(self, payee: Person, amount: int, pin: str = "2580", **changes: Any) -> Receipt:
+        return await self.scheme.services.payments.pay_by_pin(self.order(payee, amount, **changes), pin)
+
+    async def allow_pin(self, per_day: int, *, made_at_ms: int = 0) -> None:
+        """Says on this person's device how much a day PINs may take."""
+        services = self.scheme.services
+        statement = statements.allow_pin(
+            origin=services.config.origin, account=self.account, per_day=per_day,
+            made_at_ms=made_at_ms or services.clock.now_ns() // 1_000_000,
+        )  # fmt: skip
+        await services.parties.pin_payments.allow(statement, device=self.device, signature=self.key.sign(statement).signature)
 
     def balance(self) -> int:
         """What this person has, minor units, held money included."""
@@ -152,6 +164,21 @@ class Scheme:
         party = await self.services.parties.enrolment.open_by_staff(new, by=self.clerk)
         holder = await self.services.parties.holder_of_party(party.id)
         person = Person(self, party=party.id, account=holder.account, device=device, key=key, address=number)
+        if funds:
+            await self.fund(person, funds)
+        return person
+
+    async def simple_phone(self, name: str = "Kofi", *, funds: int = 0, pin: str = "2580") -> Person:
+        """A customer without a device: they pay by PIN."""
+        new = NewParty(
+            id=new_id(self.clock), kind=PartyKind.CUSTOMER, name=name, language="en", number=f"+{next(self._numbers)}",
+            tier="identity_verified", pin=pin,
+        )  # fmt: skip
+        party = await self.services.parties.enrolment.open_by_staff(new, by=self.clerk)
+        holder = await self.services.parties.holder_of_party(party.id)
+        person = Person(
+            self, party=party.id, account=holder.account, device=0, key=SigningKey.generate(), address=new.number or ""
+        )  # fmt: skip
         if funds:
             await self.fund(person, funds)
         return person

@@ -43,6 +43,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         check_interval_s: seconds between two runs of the conservation check inside the server; 0 is never.
         recovery_delay_s: seconds between asking for recovery of an account and its new key taking effect.
         recovery_spend_max: minor units a day that may leave an account while a recovery of it waits.
+        pin_per_payment: minor units that one payment by PIN may take; devices sign for more.
+        pin_per_day: minor units a day that payments by PIN may take from an account, fees included.
         witness_interval_s: seconds between two rounds in which the policy's witnesses are asked to cosign the log.
         time_zone: whose days and months the limits count, such as "Africa/Nairobi".
     """
@@ -63,6 +65,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     check_interval_s: int = 600
     recovery_delay_s: int = 72 * 3600
     recovery_spend_max: int = 2_000
+    pin_per_payment: int = 5_000
+    pin_per_day: int = 10_000
     witness_interval_s: int = 10
     time_zone: str = "UTC"
 
@@ -84,7 +88,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ("queue_size_max", "body_size_max", "witness_interval_s"):
             if getattr(self, name) < 1:
                 raise Malformed(name, "must be at least 1")
-        for name in ("check_interval_s", "recovery_delay_s", "recovery_spend_max"):
+        for name in ("check_interval_s", "recovery_delay_s", "recovery_spend_max", "pin_per_payment", "pin_per_day"):
             if getattr(self, name) < 0:
                 raise Malformed(name, "must not be negative")
 

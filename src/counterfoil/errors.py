@@ -174,8 +174,18 @@ class NotYourAccount(Forbidden):
     """This account belongs to somebody else."""
 
 
+class PinNotAllowed(Forbidden):
+    """This account pays with its own device. Allow payments by PIN there first."""
+
+    retry = Retry.CHANGE
+
+
 class NeedsSecondPerson(Forbidden):
     """A second person has to approve this; nobody approves their own proposal."""
+
+
+class MessagesBlocked(Forbidden):
+    """One of you has blocked messages between you."""
 
 
 class RecoveryWaiting(Forbidden):

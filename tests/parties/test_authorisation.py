@@ -21,11 +21,9 @@ from counterfoil.errors import (
     PartyNotFound,
     PayeeCannotReceive,
     PayeeLimitExceeded,
-    PinLocked,
     RecoveryWaiting,
     Refused,
     UnknownDevice,
-    WrongPin,
     WrongSignature,
 )
 from counterfoil.ledger.types import TransferFlags
@@ -240,21 +238,6 @@ async def test_without_a_signature_the_same_limits_hold(scheme: Scheme) -> None:
         await scheme.parties.admit(account_id=payer.account, amount=PER_PAYMENT + 1)
     with pytest.raises(PartyNotFound):
         await scheme.parties.admit(account_id=77, amount=1)
-
-
-async def test_a_pin_stands_in_for_a_signature(scheme: Scheme) -> None:
-    payer, _, _ = await pair(scheme)
-    with await scheme.parties.authorise_by_pin(account_id=payer.account, pin=PIN, amount=1) as authorisation:
-        assert authorisation.holder == payer
-    with pytest.raises(WrongPin):
-        await scheme.parties.authorise_by_pin(account_id=payer.account, pin="1111", amount=1)
-    with pytest.raises(WrongPin):
-        await scheme.parties.authorise_by_pin(account_id=77, pin=PIN, amount=1)
-    for _ in range(4):
-        with pytest.raises(WrongPin):
-            await scheme.parties.authorise_by_pin(account_id=payer.account, pin="1111", amount=1)
-    with pytest.raises(PinLocked):
-        await scheme.parties.authorise_by_pin(account_id=payer.account, pin=PIN, amount=1)
 
 
 async def test_days_are_those_of_the_time_zone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import sqlite3
@@ -76,6 +77,26 @@ def test_migrating_twice_changes_nothing(url: str) -> None:
     assert is_migrated(url)
     assert migrate(url) == newest_revision()
     assert look(url, described) == before
+
+
+def test_the_journal_of_a_folder_that_is_there_keeps_its_order_and_its_numbers(url: str) -> None:
+    """Whatever the clock said, and also where a row is missing: the publisher's position is one of these numbers."""
+    migrate(url, "0001")
+
+    def write(connection: Connection) -> None:
+        connection.exec_driver_sql(
+            "INSERT INTO parties (id, kind, name, language, state, created_at) VALUES (zeroblob(16), 'staff', 'A', 'en', 'open', 1)"
+        )
+        for event, at in ((9, 300), (4, 100), (7, 200), (1, 50)):
+            row = (event.to_bytes(16), bytes(16), "opened", "{}", at)
+            connection.exec_driver_sql("INSERT INTO party_events (id, party, kind, facts, at) VALUES (?, ?, ?, ?, ?)", row)
+        connection.exec_driver_sql("DELETE FROM party_events WHERE at = 100")
+
+    with contextlib.closing(Store.open(url)) as store, store.writing() as connection:
+        write(connection)
+    assert migrate(url) == newest_revision()
+    rows = look(url, lambda connection: connection.exec_driver_sql("SELECT number, id FROM party_events ORDER BY number").all())
+    assert [(number, int.from_bytes(event)) for number, event in rows] == [(1, 9), (3, 7), (4, 1)]  # type: ignore[attr-defined]
 
 
 def test_an_empty_database_is_not_migrated(url: str) -> None:

@@ -216,17 +216,33 @@ class Maker:
         rest = device + b"\1" + sized(bytes(key.verify_key)) + bytes(16) + b"\4" + sized(b"") * 3
         return self._event(4, account, 2, rest)
 
-    def freeze(self, account: Account, what: int = 1, *, freeze: bytes = b"f" * 16, **lies: Any) -> int:
+    def allow_pin(
+        self, account: Account, per_day: int, *, device: int = 0, made_at: int | None = None, about: Account | None = None, **lies: bytes
+    ) -> int:
+        """A device of the account says how much a day PINs may take."""
+        name, key = account.devices[device]
+        statement = b"counterfoil/allow-pin/v1" + sized(ORIGIN.encode()) + (about or account).id
+        statement += struct.pack(">QQ", per_day, self.now // 10**6 + 1_000 if made_at is None else made_at)
+        statement = lies.get("statement", statement)
+        rest = (
+            name + b"\1" + sized(lies.get("public_key", bytes(key.verify_key))) + bytes(16) + lies.get("reason", b"\5") + sized(statement)
+        )
+        return self._event(4, account, 3, rest + sized(lies.get("signature", key.sign(statement).signature)) + sized(b""))
+
+    def freeze(
+        self, account: Account, what: int = 1, *, freeze: bytes = b"f" * 16, incoming: bool = False, lasts_s: int = 0, **lies: Any
+    ) -> int:
         self.tick(0)
+        expires_at = self.now + NS + lasts_s * NS if lasts_s else 0
         told = {
             "accounts": 2 - what,
             "at": self.now + NS,
-            "expires_at": 0,
+            "expires_at": expires_at,
             "freeze": freeze.hex(),
             "reason_hash": h(freeze, b"court").hex(),
         }
         told |= {"sum": account.balance if what == 1 else 0, "what": "freeze" if what == 1 else "unfreeze"}
-        rest = freeze + b"\0" + struct.pack(">Q", 0) + h(freeze, b"court")
+        rest = freeze + bytes([incoming]) + struct.pack(">Q", expires_at) + h(freeze, b"court")
         return self._event(6, account, what, rest, canonical(told | lies))
 
     def order(self, kind: int, payer: Account, payee: Account, amount: int, payment: bytes, **values: Any) -> bytes:

@@ -28,9 +28,11 @@ from tests.verifier.maker import (
     ORIGIN,
     PAY,
     POLICY,
+    REFUND,
     REVERSAL,
     RULES,
     TARIFF,
+    Account,
     Leg,
     canonical,
     h,
@@ -255,6 +257,94 @@ def pin_debit_of_somebody_with_a_key(town: Town) -> None:
     town.pay(way=2, signature=b"", device=bytes(16), order=b"")
 
 
+def by_pin(town: Town, amount: int = 250, *, fee: int = 0, payer: Account | None = None) -> None:
+    town.pay(amount, payer=payer, fee=fee, way=2, signature=b"", device=bytes(16), order=b"")
+
+
+def pin_debit_above_what_the_key_allows(town: Town) -> None:
+    town.allow_pin(town.amina, 600)
+    by_pin(town, 400)
+    by_pin(town, 201)
+
+
+def pin_debit_whose_fee_is_above_what_the_key_allows(town: Town) -> None:
+    town.allow_pin(town.amina, 20_019)
+    by_pin(town, 20_000, fee=20)
+
+
+def pin_hold_above_what_the_key_allows(town: Town) -> None:
+    town.allow_pin(town.amina, 1_000)
+    town.hold(town.amina, town.shop, 1_001, service=2, way=2, order=b"")
+
+
+def pin_debit_after_it_was_taken_back(town: Town) -> None:
+    town.allow_pin(town.amina, 600)
+    town.allow_pin(town.amina, 0)
+    town.tick(61)
+    by_pin(town)
+
+
+def pin_debit_after_a_recovery(town: Town) -> None:
+    town.allow_pin(town.amina, 600)
+    town.revoke(town.amina)
+    town.bind(town.amina, reason=3)
+    town.tick(61)
+    by_pin(town)
+
+
+def pin_debit_right_after_the_recovery_of_somebody_with_a_key(town: Town) -> None:
+    town.bind(town.amina, reason=3)
+    by_pin(town)
+
+
+def card_debit_of_somebody_who_allows_a_pin(town: Town) -> None:
+    town.allow_pin(town.amina, 600)
+    town.pay(250, way=3, signature=b"", device=bytes(16), order=b"")
+
+
+def refund_by_pin(town: Town) -> None:
+    town.payment(REFUND, [Leg(town.amina, town.bayo, 100)], service=6, way=2, order=b"")
+
+
+def an_old_word_shown_again(town: Town) -> None:
+    town.allow_pin(town.amina, 600, made_at=1_000)
+    town.allow_pin(town.amina, 0, made_at=2_000)
+    town.allow_pin(town.amina, 600, made_at=1_000)
+
+
+def a_word_about_pins_that_nobody_signed(town: Town) -> None:
+    town.allow_pin(town.amina, 600, signature=bytes(64))
+
+
+def a_word_about_pins_by_another_holder(town: Town) -> None:
+    town.amina.devices = town.bayo.devices
+    town.allow_pin(town.amina, 600)
+
+
+def a_word_about_pins_by_a_key_of_the_operator(town: Town) -> None:
+    own = SigningKey(h(b"operator"))
+    town.amina.devices = [(town.amina.devices[0][0], own)]
+    town.allow_pin(town.amina, 600)
+
+
+def a_word_about_pins_by_a_revoked_key(town: Town) -> None:
+    town.revoke(town.amina)
+    town.tick(61)
+    town.allow_pin(town.amina, 600)
+
+
+def a_word_about_pins_of_another_account(town: Town) -> None:
+    town.allow_pin(town.amina, 600, about=town.bayo)
+
+
+def an_order_as_a_word_about_pins(town: Town) -> None:
+    town.allow_pin(town.amina, 600, statement=town.order(PAY, town.amina, town.bayo, 100, town.new_id()))
+
+
+def a_word_about_pins_that_calls_itself_an_enrolment(town: Town) -> None:
+    town.allow_pin(town.amina, 600, reason=b"\1")
+
+
 def token_debit_of_a_customer(town: Town) -> None:
     town.pay(way=6, signature=b"", device=bytes(16))
 
@@ -468,6 +558,31 @@ def unfreeze_of_nothing(town: Town) -> None:
     town.freeze(town.amina, 2)
 
 
+def payment_out_of_a_frozen_account(town: Town) -> None:
+    town.freeze(town.amina)
+    town.tick(120)
+    town.pay(100)
+
+
+def capture_by_a_frozen_merchant(town: Town) -> None:
+    hold = town.hold(town.amina, town.shop, 5_000, service=2)
+    town.freeze(town.shop)
+    town.tick(120)
+    town.capture(hold, town.amina, town.shop, 3_000, held=5_000, fee=15, service=2)
+
+
+def payment_into_an_account_that_is_closed_to_money(town: Town) -> None:
+    town.freeze(town.bayo, incoming=True)
+    town.tick(120)
+    town.pay(100)
+
+
+def payment_before_the_freeze_is_over(town: Town) -> None:
+    town.freeze(town.amina, lasts_s=3_600)
+    town.tick(1_800)
+    town.pay(100)
+
+
 def tier_without_limits(town: Town) -> None:
     town.account_event(town.amina, 3, "kings")
     town.pay()
@@ -563,7 +678,27 @@ LIES: dict[Callable[[Town], None], str] = {
     freeze_that_says_less: "what was published about the freeze",
     freeze_of_more_than_it_says: "what was published about the freeze",
     unfreeze_of_nothing: "lifts a freeze that is not there",
+    payment_out_of_a_frozen_account: "was frozen before, and its money moves all the same",
+    capture_by_a_frozen_merchant: "was frozen before, and its money moves all the same",
+    payment_into_an_account_that_is_closed_to_money: "was frozen before, and its money moves all the same",
+    payment_before_the_freeze_is_over: "was frozen before, and its money moves all the same",
     pin_debit_of_somebody_with_a_key: "the payer has a key of their own",
+    pin_debit_above_what_the_key_allows: "PINs took 601 in a day, and the payer's own key allows 600",
+    pin_debit_whose_fee_is_above_what_the_key_allows: "PINs took 20020 in a day, and the payer's own key allows 20019",
+    pin_hold_above_what_the_key_allows: "PINs took 1001 in a day",
+    pin_debit_after_it_was_taken_back: "the payer has a key of their own",
+    pin_debit_after_a_recovery: "the payer has a key of their own",
+    pin_debit_right_after_the_recovery_of_somebody_with_a_key: "the payer has a key of their own",
+    card_debit_of_somebody_who_allows_a_pin: "the payer has a key of their own",
+    refund_by_pin: "a PIN or a card takes what only a key gives",
+    an_old_word_shown_again: "an older word about payments by PIN is shown again",
+    a_word_about_pins_that_nobody_signed: "the signature by the holder's device is missing or false",
+    a_word_about_pins_by_another_holder: "by a key that was never bound",
+    a_word_about_pins_by_a_key_of_the_operator: "by a key that was never bound",
+    a_word_about_pins_by_a_revoked_key: "by a key that was revoked before",
+    a_word_about_pins_of_another_account: "not about payments by PIN from this account",
+    an_order_as_a_word_about_pins: "not about payments by PIN from this account",
+    a_word_about_pins_that_calls_itself_an_enrolment: "not about payments by PIN from this account",
     token_debit_of_a_customer: "a customer does not pay by token",
     revocation_dated_ahead: "stands after a revocation that is dated after it",
     above_the_limit_of_the_day: "60001 left the account, and the limit is 60000 for a day",
@@ -588,6 +723,21 @@ def test_each_lie_of_an_operator_is_noticed_at_its_entry(lie: Callable[[Town], N
     assert report.refuted[0].startswith(f"entry {len(town.entries) - 1}: ")
 
 
+def test_what_a_freeze_leaves_free_is_honest(tmp_path: Path) -> None:
+    town = Town()
+    town.freeze(town.amina)
+    town.pay(100)  # was on its way
+    town.tick(120)
+    town.pay(50, payer=town.bayo, payee=town.amina)  # money may come in
+    town.freeze(town.amina, 2)
+    town.pay(100)
+    town.freeze(town.amina, lasts_s=3_600)
+    town.tick(3_700)
+    town.pay(100)
+    report = audit(town, tmp_path)
+    assert report.exit_code == 0, report.text()
+
+
 def test_the_town_itself_is_honest_before_it_lies(tmp_path: Path) -> None:
     assert audit(Town(), tmp_path).exit_code == 0
 
@@ -604,6 +754,58 @@ def test_a_new_day_a_new_limit_and_a_payment_on_its_way_keeps_the_tier_that_it_h
     town.pay(50_001, payer=town.bayo, payee=town.amina, fee=20)
     report = audit(town, tmp_path)
     assert report.exit_code == 0, report.text()
+
+
+def test_a_pin_takes_so_much_a_day_as_the_key_allows_and_the_next_day_again(tmp_path: Path) -> None:
+    town = Town()
+    town.allow_pin(town.amina, 600)
+    by_pin(town, 400)
+    by_pin(town, 200)
+    town.tick(86_400)
+    by_pin(town, 600)
+    town.allow_pin(town.amina, 700)
+    by_pin(town, 100)
+    town.allow_pin(town.amina, 0)
+    town.tick(58)
+    report = audit(town, tmp_path)
+    assert report.exit_code == 0, report.text()
+    assert report.fields["authorisations"]["PIN"] == {"count": 4, "sum": 1_300}
+
+
+def test_a_payment_by_pin_on_its_way_is_lawful_for_a_minute_after_the_word_was_taken_back(tmp_path: Path) -> None:
+    town = Town()
+    town.allow_pin(town.amina, 600)
+    town.allow_pin(town.amina, 0)
+    town.tick(58)
+    by_pin(town)
+    assert audit(town, tmp_path).exit_code == 0
+
+
+def test_words_that_came_into_the_log_before_older_payments_do_not_make_them_lies(tmp_path: Path) -> None:
+    """A page of the log may have all words before the movements: the payment's own time says which of them it was under."""
+    town = Town()
+    town.allow_pin(town.amina, 600)
+    town.tick(1_000)
+    town.allow_pin(town.amina, 0)
+    town.tick(1_000)
+    town.allow_pin(town.amina, 100)
+    town.tick(-1_500)
+    by_pin(town, 600)
+    assert audit(town, tmp_path).exit_code == 0
+
+
+def test_who_had_no_key_pays_by_pin_until_a_recovery_gives_one_and_for_a_minute_more(tmp_path: Path) -> None:
+    town = Town()
+    kofi = town.open(CUSTOMER, "basic")
+    town.payment(PAY, [Leg(town.agent, kofi, 900)], service=3, reference=town.new_id())
+    by_pin(town, payer=kofi)
+    town.bind(kofi, reason=3)
+    town.tick(55)
+    by_pin(town, payer=kofi)
+    assert audit(town, tmp_path / "one").exit_code == 0
+    town.tick(10)
+    by_pin(town, payer=kofi)
+    assert "a key of their own" in audit(town, tmp_path / "two").refuted[0]
 
 
 def test_days_end_where_the_scheme_lives() -> None:

@@ -8,6 +8,7 @@ the ledger's commit and `release()` a payment counts twice, which can refuse too
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from zoneinfo import ZoneInfo
 
@@ -38,15 +39,22 @@ PERIODS_MAX = 20_000
 class Authorisation:
     """Permission for one movement. Hold it (`with`) until the ledger has answered: its amount is reserved until then."""
 
-    __slots__ = ("holder", "device", "_amount", "_in_flight")
+    __slots__ = ("holder", "device", "_amount", "_in_flight", "_then")
 
     def __init__(self, holder: Holder, device: Device | None, amount: int, in_flight: dict[int, int]) -> None:
         self.holder = holder
         self.device = device
         self._amount = amount
         self._in_flight = in_flight
+        self._then: Callable[[], None] | None = None
         if amount:
             in_flight[holder.account] = in_flight.get(holder.account, 0) + amount
+
+    def then(self, do: Callable[[], None]) -> Authorisation:
+        """The same authorisation; `do` is called once, when it is released."""
+        assert self._then is None
+        self._then = do
+        return self
 
     def release(self) -> None:
         """Gives the reserved amount back: the ledger counts it now, or it never will. Safe to repeat."""
@@ -58,6 +66,9 @@ class Authorisation:
             else:
                 del self._in_flight[self.holder.account]
             self._amount = 0
+        if self._then is not None:
+            do, self._then = self._then, None
+            do()
 
     def __enter__(self) -> Authorisation:
         return self
@@ -108,14 +119,18 @@ class Authoriser:
             raise PartyNotFound
         return await self._admit(holder, None, amount, fee)
 
+    def period(self, now: int) -> Period:
+        """The day and the month that `now` (ns) lies in."""
+        if not self._period.day_start <= now < self._period.day_end:
+            self._period = period_of(now, self.zone)
+            self._spent_before = {}
+        return self._period
+
     async def _admit(self, holder: Holder, device: Device | None, amount: int, fee: int) -> Authorisation:
         assert amount >= 0, amount
         assert fee >= 0, fee
         now, account = self.clock.now_ns(), holder.account
-        if not self._period.day_start <= now < self._period.day_end:
-            self._period = period_of(now, self.zone)
-            self._spent_before = {}
-        period = self._period
+        period = self.period(now)
         before = self._spent_before.get(account)
         if before is None and amount + fee > 0:
             before = await self._load_spent_before(account, period)

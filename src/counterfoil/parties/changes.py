@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, bindparam, literal_column, select
+from sqlalchemy import Connection, Row, Select, bindparam, select
 
 from counterfoil.parties.tables import accounts, devices, events, freezes, parties
 from counterfoil.parties.types import KeyAlgorithm
 
 ACCOUNT_KINDS: Final = frozenset({"opened", "closed", "tier_changed"})
-KEY_KINDS: Final = frozenset({"opened", "device_added", "device_revoked", "recovery_done", "closed"})
+KEY_KINDS: Final = frozenset({"opened", "device_added", "device_revoked", "recovery_done", "closed", "pin_allowed"})
 FREEZE_KINDS: Final = frozenset({"frozen", "unfrozen"})
 KINDS: Final = ACCOUNT_KINDS | KEY_KINDS | FREEZE_KINDS
 """Kinds of the journal that change what a party's accounts may do."""
@@ -44,6 +44,14 @@ class FreezeTerms(msgspec.Struct, frozen=True):
     incoming: bool
     expires_at: int
     reason: str
+
+
+class PinWord(msgspec.Struct, frozen=True):
+    """What a device said of payments by PIN from `account`: its exact statement, and its signature over it."""
+
+    account: int
+    statement: bytes
+    signature: bytes
 
 
 class PartyChange(msgspec.Struct, frozen=True):
@@ -73,10 +81,10 @@ class PartyChange(msgspec.Struct, frozen=True):
     enrolled: tuple[int, ...] = ()
     keys: Mapping[int, BoundKey] = {}
     freeze: FreezeTerms | None = None
+    pin_word: PinWord | None = None
 
 
-_ROW: Final[ColumnElement[int]] = literal_column("party_events.rowid", Integer)
-_JOURNAL = select(_ROW.label("number"), events).where(bindparam("after") < _ROW).order_by(_ROW).limit(bindparam("limit"))
+_JOURNAL = select(events).where(events.c.number > bindparam("after")).order_by(events.c.number).limit(bindparam("limit"))
 _PARTIES = select(parties.c.id, parties.c.tier, parties.c.created_at).where(parties.c.id.in_(bindparam("ids", expanding=True)))
 _ACCOUNTS = select(accounts.c.party, accounts.c.id).where(accounts.c.party.in_(bindparam("ids", expanding=True))).order_by(accounts.c.id)
 _DEVICES = select(devices).where(devices.c.party.in_(bindparam("ids", expanding=True))).order_by(devices.c.created_at, devices.c.id)
@@ -84,7 +92,7 @@ _FREEZES = select(freezes).where(freezes.c.party.in_(bindparam("ids", expanding=
 _TIER_CHANGES = (
     select(events.c.party, events.c.facts)
     .where(events.c.party.in_(bindparam("ids", expanding=True)), events.c.kind == "tier_changed")
-    .order_by(_ROW.desc())
+    .order_by(events.c.number.desc())
 )
 
 
@@ -115,7 +123,7 @@ class _Parties:
 
 
 def _change(row: Row[Any], known: _Parties) -> PartyChange:
-    number, by = int(row.number), row.by or 0
+    number, by = row.number, row.by or 0
     if row.kind not in KINDS:
         return PartyChange(number, row.id, row.kind, by, row.at)
     facts, party = _facts(row), known.rows[row.party]
@@ -131,9 +139,13 @@ def _change(row: Row[Any], known: _Parties) -> PartyChange:
     freeze = None
     if row.kind in FREEZE_KINDS:
         freeze = _freeze(known.freezes[int(facts["freeze"])], tuple(known.accounts[row.party]), lifted=row.kind == "unfrozen")
+    pin_word = None
+    if row.kind == "pin_allowed":
+        pin_word = PinWord(int(facts["account"]), bytes.fromhex(facts["statement"]), bytes.fromhex(facts["signature"]))
     return PartyChange(
-        number, row.id, row.kind, by, row.at, tuple(known.accounts[row.party]), tier, int(facts.get("device", 0)), enrolled, keys, freeze
-    )
+        number, row.id, row.kind, by, row.at, tuple(known.accounts[row.party]), tier, int(facts.get("device", 0)), enrolled, keys, freeze,
+        pin_word,
+    )  # fmt: skip
 
 
 def _key(row: Row[Any]) -> BoundKey:

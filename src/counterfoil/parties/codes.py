@@ -24,10 +24,11 @@ PURPOSES = ("enrol", "recover", "number")
 
 
 class SentCode(msgspec.Struct, frozen=True):
-    """A code is on its way. `code` itself is told in a sandbox only. `expires_at` in ns."""
+    """A code is on its way to `number` (E.164). `code` itself is told in a sandbox only. `expires_at` in ns."""
 
     expires_at: int
     code: str | None = None
+    number: str = ""
 
 
 class Codes:
@@ -70,7 +71,7 @@ class Codes:
             send_sms(connection, self.clock, number, "code", code=code, purpose=purpose, minutes=LIFETIME_S // 60)
 
         await self.store.write(write)
-        return SentCode(expires_at, code if self.sandbox else None)
+        return SentCode(expires_at, code if self.sandbox else None, number)
 
     async def check(self, number: str, purpose: str, code: str) -> int:
         """The id of the code that was sent, when `code` is right: `use` it up with what it was for. WrongCode otherwise.

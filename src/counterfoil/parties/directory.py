@@ -13,13 +13,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from sqlalchemy import Column, Connection, Row, select
 
 from counterfoil.errors import Malformed, PartyNotFound
 from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties.limits import lower
 from counterfoil.parties.numbers import parse_address
-from counterfoil.parties.tables import accounts, devices, freezes, own_limits, parties, recoveries, tiers
+from counterfoil.parties.tables import accounts, devices, events, freezes, own_limits, parties, recoveries, tiers
 from counterfoil.parties.types import (
     Device,
     DeviceState,
@@ -205,7 +206,23 @@ def _load_holder(connection: Connection, account: int) -> Holder | None:
         own=names,
         freezes=tuple(freeze_of(freeze) for freeze in frozen),
         recovery=None if waiting is None else recovery_of(waiting),
+        pin_per_day=_pin_per_day(connection, row.party, account),
     )
+
+
+def _pin_per_day(connection: Connection, party: int, account: int) -> int | None:
+    """`Holder.pin_per_day`. A recovery ends what was allowed before it: who had the lost device may have said it."""
+    active = select(devices.c.id).where(devices.c.party == party, devices.c.state == DeviceState.ACTIVE).limit(1)
+    if connection.execute(active).first() is None:
+        return None
+    told = select(events.c.kind, events.c.facts).where(events.c.party == party, events.c.kind.in_(("pin_allowed", "recovery_done")))
+    for kind, text in connection.execute(told.order_by(events.c.number.desc())):
+        facts = msgspec.json.decode(text)
+        if kind == "recovery_done":
+            break
+        if facts["account"] == str(account):
+            return int(facts["per_day"])
+    return 0
 
 
 def _load_device(connection: Connection, device: int) -> Device | None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from counterfoil.clock import Clock
 from counterfoil.ids import new_id
 from counterfoil.parties.tables import devices, events, notices, parties
 from counterfoil.parties.types import DeviceState
 
+_RECORD = insert(events).values(number=select(func.coalesce(func.max(events.c.number), 0) + 1).scalar_subquery())
+"""The next number is one more than the last: there is one writer, so the numbers are in the order of commits."""
+
 
 def record(connection: Connection, clock: Clock, party: int, kind: str, *, by: int | None, **facts: str | int | bool | None) -> None:
     """Writes down what was done to `party`, and by whom (a party or a device; None is the scheme itself). No secrets in `facts`."""
     connection.execute(
-        insert(events),
+        _RECORD,
         {
             "id": new_id(clock),
             "party": party,

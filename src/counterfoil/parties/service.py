@@ -6,6 +6,7 @@
     parties.devices     add, rotate, revoke, of
     parties.recoveries  begin, cancel, complete_due
     parties.pins        check, set, change
+    parties.pin_payments  authorise, allow
     parties.staff       freeze, unfreeze, change_tier, set_own_limits, give_role, close
     parties.notices     waiting, delivered
 """
@@ -27,6 +28,7 @@ from counterfoil.parties.devices import Devices, Recoveries
 from counterfoil.parties.directory import HOLDERS_MAX, Directory
 from counterfoil.parties.enrolment import Enrolment, NewParty
 from counterfoil.parties.notices import Notices
+from counterfoil.parties.pin_payments import PinLimits, PinPayments
 from counterfoil.parties.pins import Pins
 from counterfoil.parties.staff import Staff
 from counterfoil.parties.tiers import add_missing
@@ -36,7 +38,7 @@ from counterfoil.store.database import Store
 PULSE_S = 10.0
 """Seconds between two looks for recoveries that are due."""
 
-__all__ = ["Authorisation", "NewKey", "NewParty", "Parties"]
+__all__ = ["Authorisation", "NewKey", "NewParty", "Parties", "PinLimits"]
 
 
 class Parties:
@@ -50,6 +52,7 @@ class Parties:
         sandbox: tell enrolment codes to the caller. Never with real money.
         recovery_delay_s: seconds before a recovery takes effect.
         recovery_spend_max: minor units a day that may leave while a recovery waits.
+        pin_limits: what PINs may take from an account, in one payment and in a day.
         time_zone: whose days and months the limits count, such as "Africa/Nairobi".
         hasher: for tests that want quick PINs.
     """
@@ -68,6 +71,7 @@ class Parties:
         sandbox: bool = False,
         recovery_delay_s: int = 72 * 3600,
         recovery_spend_max: int = 2_000,
+        pin_limits: PinLimits | None = None,
         time_zone: str = "UTC",
         holders_max: int = HOLDERS_MAX,
         hasher: PasswordHasher | None = None,
@@ -96,10 +100,12 @@ class Parties:
         self.staff = Staff(self._context)
         self.notices = Notices(store, clock)
         self._authoriser = Authoriser(self.directory, ledger, clock, zone=_zone(time_zone), recovery_spend_max=recovery_spend_max)
+        self.pin_payments = PinPayments(self._context, self._authoriser, pin_limits or PinLimits())
         # The hot path's own names, so that a payment pays for no further call.
         self.authorise = self._authoriser.authorise
         self.admit = self._authoriser.admit
         self.check_payee = self._authoriser.check_payee
+        self.authorise_by_pin = self.pin_payments.authorise
         self._stopping = asyncio.Event()
 
     async def resolve(self, address: str) -> Holder:
@@ -127,15 +133,6 @@ class Parties:
     async def device(self, device: int) -> Device | None:
         """The device, in whatever state, or None."""
         return await self.directory.device(device)
-
-    async def authorise_by_pin(self, *, account_id: int, pin: str, amount: int, fee: int = 0) -> Authorisation:
-        """As `authorise`, for phones without a key of their own: the PIN stands in for the signature.
-
-        Refusals in this order: PinLocked, WrongPin (also when nobody has this account), then those of `admit`.
-        """
-        holder = await self.directory.holder(account_id)
-        await self.pins.check(None if holder is None else holder.party, pin, address=str(account_id))
-        return await self.admit(account_id=account_id, amount=amount, fee=fee)
 
     async def sign_in(self, address: str, pin: str) -> Party:
         """The party behind a number, handle or code and its PIN: WrongPin whether the address or the PIN is wrong, in the same time."""

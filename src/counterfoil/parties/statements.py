@@ -6,13 +6,19 @@
     counterfoil/revoke-device/v1    origin, party (16), device (16): signed by any device of the party
     counterfoil/recover/v1          origin, number, device (16), algorithm, public key: "this is the key I want to have"
     counterfoil/cancel-recovery/v1  origin, party (16), recovery (16): signed by any device of the party
+    counterfoil/allow-pin/v1        origin, account (16), amount a day (8), made_at_ms (8): "a PIN may take so much"; 0: nothing.
+                                    Signed by any device of the account's party; later than the one before
 
-Texts and keys have a u16 length before them, ids are 16 bytes, all big-endian. The domain in front keeps one kind of
+Texts and keys have a u16 length before them, ids are 16 bytes, all big-endian; amounts are minor units. The domain in front keeps one kind of
 signature from being taken for another.
 """
 
 from __future__ import annotations
 
+import struct
+
+from counterfoil.errors import Malformed
+from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties.types import KeyAlgorithm
 
 ENROL = b"counterfoil/enrol/v1"
@@ -20,6 +26,9 @@ ADD_DEVICE = b"counterfoil/add-device/v1"
 REVOKE_DEVICE = b"counterfoil/revoke-device/v1"
 RECOVER = b"counterfoil/recover/v1"
 CANCEL_RECOVERY = b"counterfoil/cancel-recovery/v1"
+ALLOW_PIN = b"counterfoil/allow-pin/v1"
+
+_ALLOWED = struct.Struct(">16sQQ")
 
 
 def enrol(*, origin: str, number: str, device: int, algorithm: KeyAlgorithm, public_key: bytes) -> bytes:
@@ -45,6 +54,22 @@ def recover(*, origin: str, number: str, device: int, algorithm: KeyAlgorithm, p
 def cancel_recovery(*, origin: str, party: int, recovery: int) -> bytes:
     """To say: that was not me."""
     return CANCEL_RECOVERY + _sized(origin.encode()) + party.to_bytes(16) + recovery.to_bytes(16)
+
+
+def allow_pin(*, origin: str, account: int, per_day: int, made_at_ms: int) -> bytes:
+    """To let a PIN take up to `per_day` minor units a day from the account, fees included; 0 takes that back."""
+    return ALLOW_PIN + _sized(origin.encode()) + _ALLOWED.pack(account.to_bytes(16), per_day, made_at_ms)
+
+
+def read_allow_pin(statement: bytes, *, origin: str) -> tuple[int, int, int]:
+    """(account, per_day, made_at_ms) of a statement of `allow_pin` to the scheme `origin`. Malformed, naming the field, for any other."""
+    begins = ALLOW_PIN + _sized(origin.encode())
+    if not statement.startswith(begins) or len(statement) != len(begins) + _ALLOWED.size:
+        raise Malformed("statement", f"must be {ALLOW_PIN.decode()} for {origin}")
+    account, per_day, made_at_ms = _ALLOWED.unpack_from(statement, len(begins))
+    if per_day > AMOUNT_MAX:
+        raise Malformed("statement.per_day", f"must be at most {AMOUNT_MAX}")
+    return int.from_bytes(account), per_day, made_at_ms
 
 
 def _key(device: int, algorithm: KeyAlgorithm, public_key: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
 from counterfoil.store.schema import Amount, Id, Nanoseconds, metadata
 
@@ -69,10 +69,11 @@ devices = Table(
 pins = Table(
     "pins",
     metadata,
-    Column("party", Id, ForeignKey("parties.id"), primary_key=True),
+    Column("party", Id, primary_key=True),
     Column("hash", String(128), nullable=False),
     Column("set_at", Nanoseconds, nullable=False),
 )
+"""By party, or by clerk of a shop's till."""
 
 pin_attempts = Table(
     "pin_attempts",
@@ -150,6 +151,7 @@ events = Table(
     "party_events",
     metadata,
     Column("id", Id, primary_key=True),
+    Column("number", BigInteger, nullable=False, unique=True),
     Column("party", Id, ForeignKey("parties.id"), nullable=False),
     Column("kind", String(40), nullable=False),
     Column("by", Id, nullable=True),
@@ -157,7 +159,10 @@ events = Table(
     Column("at", Nanoseconds, nullable=False),
     Index("ix_party_events_party", "party", "at"),
 )
-"""Everything that ever changed about a party, in the same transaction as the change. `by`: a party or a device; NULL the scheme."""
+"""Everything that ever changed about a party, in the same transaction as the change. `by`: a party or a device; NULL the scheme.
+
+`number`: 1, 2, ... in the order of commits, whatever the clock said.
+"""
 
 notices = Table(
     "notices",

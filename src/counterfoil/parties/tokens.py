@@ -65,6 +65,8 @@ class Scope(enum.StrEnum):
     """Give back what was paid."""
     BATCHES_WRITE = "batches:write"
     """Hand in batches, each signed by a device, and see how far they are."""
+    TILL = "till"
+    """Sell at a till. A token with it comes from pairing, and alone."""
     WEBHOOKS_WRITE = "webhooks:write"
     """Say where notices go, look at deliveries and replay them."""
 

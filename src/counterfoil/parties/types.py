@@ -154,6 +154,8 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
         own: the names of those limits that the holder chose.
         freezes: those not lifted; each may have expired meanwhile.
         recovery: the recovery that waits, if any.
+        pin_per_day: minor units a day that a PIN may take, as the holder's own device said, 0 for nothing; None for those
+            without a device, whom only the scheme's limit for PINs concerns.
     """
 
     account: int
@@ -170,6 +172,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     own: frozenset[str] = frozenset()
     freezes: tuple[Freeze, ...] = ()
     recovery: Recovery | None = None
+    pin_per_day: int | None = 0
 
 
 class StaffRole(enum.StrEnum):

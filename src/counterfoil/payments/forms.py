@@ -4,7 +4,7 @@ Each is a domain separator and its fields in order: integers big-endian and unsi
 the last text without. As with orders, the bytes are verified as they came, then parsed strictly.
 
     counterfoil/request-to-pay/v1   origin, asset, payee, payer (0: anyone), amount (0: the payer decides), id, expiry_ms,
-                                    cash_in (1: "I give you cash, pay me the same"), memo
+                                    purpose (0: pay, 1: cash in, "I give you cash, pay me the same", 2: hold), memo
     counterfoil/batch/v1            origin, asset, payer, id, count, total, max_fee (of each line), expiry_ms, lines_hash, memo
     counterfoil/standing-order/v1   origin, asset, payer, payee, amount, max_fee, id, first_at_ms, every (1 day, 2 week,
                                     3 month), count_max (0: until cancelled), memo
@@ -29,6 +29,16 @@ MEMO_SIZE_MAX = 256
 """Bytes of a memo in UTF-8."""
 
 
+class Purpose(enum.IntEnum):
+    """What a request asks for, and so what may answer it."""
+
+    PAY = 0
+    CASH_IN = 1
+    """"I give you this cash, pay me the same": asks an agent."""
+    HOLD = 2
+    """Money that is set aside until the payee captures or releases it."""
+
+
 class Every(enum.IntEnum):
     DAY = 1
     WEEK = 2
@@ -45,17 +55,19 @@ class RequestToPay(msgspec.Struct, frozen=True):
     amount: int
     id: int
     expiry_ms: int
-    cash_in: int
+    purpose: int
     memo: str
 
     def check(self) -> None:
         _check_id(self.payee, "request.payee")
         _check_id(self.id, "request.id")
         check_amount(self.amount, "request.amount", minimum=0)
-        if self.cash_in not in (0, 1):
-            raise Malformed("request.cash_in", "must be 0 or 1")
-        if self.cash_in and not (self.amount and self.payer):
-            raise Malformed("request.cash_in", "needs an amount and an agent")
+        if self.purpose not in list(Purpose):
+            raise Malformed("request.purpose", "must be 0 (pay), 1 (cash in) or 2 (hold)")
+        if self.purpose == Purpose.CASH_IN and not (self.amount and self.payer):
+            raise Malformed("request.purpose", "1 (cash in) needs an amount and an agent")
+        if self.purpose == Purpose.HOLD and not self.amount:
+            raise Malformed("request.purpose", "2 (hold) needs an amount")
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -112,7 +124,7 @@ _DOMAINS: dict[type, bytes] = {
 }
 _SIZES = {
     "payee": 16, "payer": 16, "id": 16, "amount": 8, "total": 8, "max_fee": 8, "expiry_ms": 8, "first_at_ms": 8,
-    "count": 4, "count_max": 4, "cash_in": 1, "every": 1, "lines_hash": 32,
+    "count": 4, "count_max": 4, "purpose": 1, "every": 1, "lines_hash": 32,
 }  # fmt: skip
 _TEXTS = ("origin", "asset")
 

@@ -5,6 +5,9 @@ The ledger is asked, not a copy: what is shown is what is. The store only adds t
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import msgspec
 
 from counterfoil.errors import Malformed
@@ -53,15 +56,35 @@ class History:
         """Entries of `account` older than `before` (0: from the newest) and not older than `since`, newest first."""
         if not 1 <= limit <= PAGE_SIZE_MAX:
             raise Malformed("limit", f"must be 1 to {PAGE_SIZE_MAX}")
-        if before == 1:
+        if before == 1 or (before and before <= since):
             return []
-        chosen = AccountFilter(
-            account_id=account,
-            limit=limit,
-            flags=_BOTH | AccountFilterFlags.REVERSED,
-            timestamp_min=since,
-            timestamp_max=max(before - 1, 0),
+        return await self._entries(
+            AccountFilter(
+                account_id=account,
+                limit=limit,
+                flags=_BOTH | AccountFilterFlags.REVERSED,
+                timestamp_min=since,
+                timestamp_max=max(before - 1, 0),
+            )
         )
+
+    async def between(self, account: int, *, since: int, until: int) -> AsyncIterator[list[Entry]]:
+        """All entries of `account` from ledger time `since` to `until` (ns, both inclusive), oldest first, by pages.
+
+        Between two pages everybody else has a turn.
+        """
+        while 0 < since <= until:
+            chosen = AccountFilter(account_id=account, limit=PAGE_SIZE_MAX, flags=_BOTH, timestamp_min=since, timestamp_max=until)
+            page = await self._entries(chosen)
+            if page:
+                yield page
+            if len(page) < PAGE_SIZE_MAX:
+                return
+            since = page[-1].timestamp + 1
+            await asyncio.sleep(0)
+
+    async def _entries(self, chosen: AccountFilter) -> list[Entry]:
+        account = chosen.account_id
         transfers = await self.ledger.get_account_transfers(chosen)
         balances = {balance.timestamp: balance for balance in await self.ledger.get_account_balances(chosen)}
         ids = {transfer.user_data_128 for transfer in transfers}

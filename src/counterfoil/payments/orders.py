@@ -52,7 +52,7 @@ class OrderKind(enum.IntEnum):
     PAY = 1
     """Money moves at once. `reference` is the request that is being answered, or 0."""
     HOLD = 2
-    """Money is set aside for the payee for `timeout_s` seconds; nobody else can have it."""
+    """Money is set aside for the payee for `timeout_s` seconds; nobody else can have it. `reference` as for PAY."""
     CAPTURE = 3
     """The payee takes the held money (`reference`), in full or in part; the rest returns to the payer."""
     RELEASE = 4
@@ -150,8 +150,6 @@ def _check_shape(order: Order) -> None:
     """What a kind needs and what it must leave empty."""
     if order.kind in (OrderKind.CAPTURE, OrderKind.RELEASE, OrderKind.REFUND) and not order.reference:
         raise Malformed("order.reference", "must name the hold or payment")
-    if order.kind is OrderKind.HOLD and order.reference:
-        raise Malformed("order.reference", "must be zero for a hold")
     if order.reference > ID_MAX:
         raise Malformed("order.reference", "must be below 2^128-1")
     if (order.kind is OrderKind.HOLD) != (order.timeout_s > 0):

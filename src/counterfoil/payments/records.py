@@ -11,12 +11,15 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from counterfoil.errors import AboveOriginal, IdReused, Malformed, NotFound, NotInThisState, Refused, refusal_by_code
 from counterfoil.payments.fees import PaidBy, Service
+from counterfoil.payments.forms import Purpose
 from counterfoil.payments.orders import ORDER_LIFETIME_MAX_MS, OrderKind
 from counterfoil.payments.tables import links, payments, refusals, requests
 from counterfoil.payments.types import AuthorisationClass, Payment
 from counterfoil.store.bulk import BulkInsert
 
 _GIVING_BACK = (OrderKind.REFUND, OrderKind.REVERSAL)
+_ANSWERING = (OrderKind.PAY, OrderKind.HOLD)
+"""What refers to a request."""
 _insert = BulkInsert(payments)
 _BY_ID = select(payments).where(payments.c.id == bindparam("id"))
 _BY_IDS = select(payments).where(payments.c.id.in_(bindparam("ids", expanding=True)))
@@ -69,11 +72,14 @@ def _repeat(connection: Connection, payment: Payment) -> Payment | Refused:
 
 def _claim(connection: Connection, payment: Payment) -> Refused | None:
     """Whether `payment` may answer what it refers to. The store has one writer, so nobody decides beside us."""
-    if payment.kind is OrderKind.PAY:
+    if payment.kind in _ANSWERING:
         request = connection.execute(select(requests).where(requests.c.id == payment.reference)).first()
-        if request is None:
+        if request is not None:
+            return _mismatch(request, payment)
+        if payment.service is not Service.PURCHASE:
             return NotFound("there is no request with this id")
-        return _mismatch(request, payment)
+        early = _answer(connection, payment.reference, payee=payment.payee, amount=payment.amount, kind=payment.kind)
+        return None if early is None else NotInThisState()
     if payment.kind in _GIVING_BACK:
         original = find(connection, payment.reference)
         assert original is not None, payment.reference
@@ -92,8 +98,27 @@ def _mismatch(request: Row[Any], payment: Payment) -> Refused | None:
         return Malformed("order.payee", "must be the account that asked")
     if request.amount is not None and request.amount != payment.amount:
         return Malformed("order.amount", f"must be the amount asked for, {request.amount}")
-    if bool(request.cash_in) != (payment.service is Service.CASH_IN):
+    if (request.purpose == Purpose.HOLD) != (payment.kind is OrderKind.HOLD):
+        return Malformed("order.kind", "a request for a hold is answered by a hold, and any other by a payment")
+    if (request.purpose == Purpose.CASH_IN) != (payment.service is Service.CASH_IN):
         return Malformed("order.reference", "a request for cash-in is answered by an agent, and by nobody else")
+    return None
+
+
+def early_answer(connection: Connection, request: dict[str, Any]) -> int | None:
+    """The payment that named this request before it was there, if there is one that may answer it; the values of its row."""
+    kind = OrderKind.HOLD if request["purpose"] == Purpose.HOLD else OrderKind.PAY
+    answer = _answer(connection, request["id"], payee=request["payee"], amount=request["amount"], kind=kind)
+    if answer is None or request["payer"] not in (None, answer.payer) or answer.service is not Service.PURCHASE:
+        return None
+    return answer.id
+
+
+def _answer(connection: Connection, reference: int, *, payee: int, amount: int | None, kind: OrderKind) -> Payment | None:
+    """The first payment that answers `reference` like this and did not fail. Another payee's or amount is not in anybody's way."""
+    for payment in answers_to(connection, reference):
+        if payment.payee == payee and payment.kind is kind and amount in (None, payment.amount):
+            return payment
     return None
 
 
@@ -108,7 +133,7 @@ def _link(connection: Connection, payment: Payment) -> None:
             decided_by=payment.created_at + ORDER_LIFETIME_MAX_MS * 1_000_000,
         )
     )
-    if payment.kind is OrderKind.PAY:
+    if payment.kind in _ANSWERING:
         connection.execute(update(requests).where(requests.c.id == payment.reference).values(paid_by=payment.id))
 
 

@@ -1,13 +1,17 @@
 """Requests to pay: somebody asks, somebody else answers with an order, or declines, or time passes.
 
-A customer's request to an agent with `cash_in` is the customer's half of a cash-in: "I give you this cash". The agent's
-order that answers it is the other half, so both sides have signed.
+A customer's request to an agent for cash in is the customer's half of it: "I give you this cash". The agent's order that
+answers it is the other half, so both sides have signed. A request for a hold is answered by a hold, any other by a payment.
+
+A till without a network shows a request that nobody here knows yet: a payment to a merchant may name it before it comes, and
+it finds its payment when it does.
 """
 
 from __future__ import annotations
 
 import enum
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,7 +22,7 @@ from counterfoil.errors import IdReused, Malformed, NotFound, NotInThisState, Re
 from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties.service import Parties
 from counterfoil.parties.types import PartyKind
-from counterfoil.payments import forms
+from counterfoil.payments import forms, records
 from counterfoil.payments.rules import SchemeRules
 from counterfoil.payments.tables import requests
 from counterfoil.payments.types import SignedOrder
@@ -44,7 +48,7 @@ class PaymentRequest(msgspec.Struct, frozen=True):
     payee: int
     payer: int | None
     amount: int | None
-    cash_in: bool
+    purpose: forms.Purpose
     memo: str
     state: RequestState
     paid_by: int | None
@@ -53,9 +57,15 @@ class PaymentRequest(msgspec.Struct, frozen=True):
 
 
 class Requests:
-    """Creates and answers requests to pay. Paying one is an ordinary order that names it (`Payments.pay`)."""
+    """Creates and answers requests to pay. Paying one is an ordinary order that names it (`Payments.pay`).
 
-    def __init__(self, *, store: Store, parties: Parties, clock: Clock, rules: SchemeRules) -> None:
+    `told` hears of each new request, and of each that is declined or taken back, once it is kept.
+    """
+
+    def __init__(
+        self, *, store: Store, parties: Parties, clock: Clock, rules: SchemeRules, told: Callable[[PaymentRequest], None] = lambda _: None
+    ) -> None:
+        self.told = told
         self.store = store
         self.parties = parties
         self.clock = clock
@@ -79,6 +89,7 @@ class Requests:
         now = self.clock.now_ns()
         content_hash = hashlib.sha256(forms.encode(form)).digest()
         kept = await self.store.read(lambda connection: _find(connection, form.id))
+        is_new = kept is None
         if kept is None:
             await self._check(form, now)
             row = {
@@ -86,19 +97,21 @@ class Requests:
                 "payee": form.payee,
                 "payer": form.payer or None,
                 "amount": form.amount or None,
-                "cash_in": form.cash_in,
+                "purpose": form.purpose,
                 "memo": form.memo,
                 "content_hash": content_hash,
                 "device": device,
                 "state": RequestState.OPEN,
-                "paid_by": None,
                 "created_at": now,
                 "expires_at": min(form.expiry_ms * 1_000_000, AMOUNT_MAX),
             }
             kept = await self.store.write(lambda connection: _insert(connection, row))
         if kept.content_hash != content_hash:
             raise IdReused
-        return self._request(kept)
+        request = self._request(kept)
+        if is_new:
+            self.told(request)
+        return request
 
     async def _check(self, form: forms.RequestToPay, now: int) -> None:
         if form.origin != self.rules.origin or form.asset != self.rules.currency.code:
@@ -111,8 +124,8 @@ class Requests:
         payee = await self.parties.holder(form.payee)
         if form.payer:
             payer = await self.parties.holder(form.payer)
-            if form.cash_in and (payer.kind is not PartyKind.AGENT or payee.kind is not PartyKind.CUSTOMER):
-                raise Malformed("request.cash_in", "is for customers, and asks an agent")
+            if form.purpose == forms.Purpose.CASH_IN and (payer.kind is not PartyKind.AGENT or payee.kind is not PartyKind.CUSTOMER):
+                raise Malformed("request.purpose", "1 (cash in) is for customers, and asks an agent")
         if form.amount:
             self.parties.check_payee(payee, form.amount)
 
@@ -142,24 +155,28 @@ class Requests:
     async def _end(self, id: int, account: int, state: RequestState) -> PaymentRequest:
         now = self.clock.now_ns()
 
-        def end(connection: Connection) -> Row[Any] | Refused:
+        def end(connection: Connection) -> tuple[Row[Any], bool] | Refused:
             row = _find(connection, id)
             side = None if row is None else (row.payer if state is RequestState.DECLINED else row.payee)
             if row is None or side != account:
                 return NotFound("there is no request with this id")
             if row.state == state:
-                return row
+                return row, False
             if row.state != RequestState.OPEN or row.paid_by is not None or row.expires_at <= now:
                 return NotInThisState()
             connection.execute(update(requests).where(requests.c.id == id).values(state=state))
             ended = _find(connection, id)
             assert ended is not None, id
-            return ended
+            return ended, True
 
         answer = await self.store.write(end)
         if isinstance(answer, Refused):
             raise answer
-        return self._request(answer)
+        row, is_new = answer
+        request = self._request(row)
+        if is_new:
+            self.told(request)
+        return request
 
     def _request(self, row: Row[Any]) -> PaymentRequest:
         state = RequestState(row.state)
@@ -172,13 +189,18 @@ class Requests:
             payee=row.payee,
             payer=row.payer,
             amount=row.amount,
-            cash_in=bool(row.cash_in),
+            purpose=forms.Purpose(row.purpose),
             memo=row.memo,
             state=state,
             paid_by=row.paid_by,
             created_at=row.created_at,
             expires_at=row.expires_at,
         )
+
+
+def is_known(connection: Connection, id: int) -> bool:
+    """Whether there is a request with this id, whoever asks."""
+    return _find(connection, id) is not None
 
 
 def _find(connection: Connection, id: int) -> Row[Any] | None:
@@ -188,7 +210,7 @@ def _find(connection: Connection, id: int) -> Row[Any] | None:
 def _insert(connection: Connection, row: dict[str, Any]) -> Row[Any]:
     if (kept := _find(connection, row["id"])) is not None:
         return kept
-    connection.execute(requests.insert().values(**row))
+    connection.execute(requests.insert().values(**row, paid_by=records.early_answer(connection, row)))
     kept = _find(connection, row["id"])
     assert kept is not None, row["id"]
     return kept

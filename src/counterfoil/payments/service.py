@@ -21,9 +21,11 @@ from counterfoil.errors import (
     NotYourAccount,
     OrderExpired,
     PaymentNotFound,
+    PinLocked,
     Refused,
     RulesChanged,
     SamePayerAndPayee,
+    TooMany,
     Unavailable,
     WrongScheme,
 )
@@ -59,6 +61,15 @@ class Mandate(msgspec.Struct, frozen=True):
 
     id: int
     authorisation: AuthorisationClass
+
+
+class PinMandate(Mandate, frozen=True):
+    """The payer's PIN, which stands in for a device's signature. It is checked, and kept nowhere."""
+
+    pin: str = ""
+
+    def __repr__(self) -> str:
+        return "PinMandate()"
 
 
 class Payments:
@@ -105,6 +116,17 @@ class Payments:
         """As `pay`, for an order that no device signed by itself. `mandate` was verified by the caller."""
         return await self._pay(order, SignedOrder(encode(order), 0, b""), mandate)
 
+    async def pay_by_pin(self, order: Order, pin: str) -> Receipt:
+        """As `pay`, for a payment or a hold that the payer agrees to with a PIN: on a phone without a key of its own.
+
+        Whoever shows the fee makes the order, its id too, and keeps both: the same order again gets the same receipt, on the
+        word of the same PIN. Instead of whose signature it asks PinLocked, WrongPin, PinNotAllowed, and the limits for PINs first.
+        """
+        if order.kind not in (OrderKind.PAY, OrderKind.HOLD):
+            raise Malformed("order.kind", "must be 1 (pay) or 2 (hold)")
+        data = encode(order)
+        return await self._pay(decode(data), SignedOrder(data, 0, b""), PinMandate(0, AuthorisationClass.PIN, pin))
+
     async def _pay(self, order: Order, signed: SignedOrder, mandate: Mandate | None) -> Receipt:
         self._check_scheme(order)
         payer, payee = await self.parties.holder(order.payer), await self.parties.holder(order.payee)
@@ -114,7 +136,7 @@ class Payments:
         payment = self._draft(order, signed, mandate, service, cost)
         try:
             authorisation = await self._admit(order, payment, payee, mandate)  # 1 whose order, within which limit; 2 on which terms
-        except (NotAuthenticated, NotYourAccount):
+        except (NotAuthenticated, NotYourAccount, PinLocked, TooMany):
             raise
         except Refused:
             if receipt := await self._carried_out_before(payment):
@@ -150,7 +172,7 @@ class Payments:
             raise Malformed("order.payer_last", "names an entry that this ledger does not have")
 
     async def _earlier(self, order: Order) -> Payment | None:
-        """The hold or payment that the order refers to. A request (PAY) is claimed when the payment is kept."""
+        """The hold or payment that the order refers to. A request (PAY, HOLD) is claimed when the payment is kept."""
         if order.kind not in _ABOUT_ANOTHER:
             return None
         earlier = await self.find(order.reference)
@@ -209,6 +231,8 @@ class Payments:
         account = payment.payee if taking else payment.payer
         amount = 0 if taking else payment.amount
         cost = 0 if taking or payment.fee_paid_by is PaidBy.PAYEE else payment.fee
+        if isinstance(mandate, PinMandate):
+            return await self.parties.authorise_by_pin(account_id=account, pin=mandate.pin, amount=amount, fee=cost)
         if mandate is not None:
             return await self.parties.admit(account_id=account, amount=amount, fee=cost)
         return await self.parties.authorise(
@@ -219,9 +243,10 @@ class Payments:
         now_ms = payment.created_at // 1_000_000
         if order.expiry_ms <= now_ms:
             raise OrderExpired
+        by_holder = payment.authorisation in (AuthorisationClass.DEVICE, AuthorisationClass.PIN)
+        if by_holder and order.expiry_ms > now_ms + ORDER_LIFETIME_MAX_MS:
+            raise Malformed("order.expiry", f"must be at most {ORDER_LIFETIME_MAX_MS} ms ahead")
         if payment.authorisation is AuthorisationClass.DEVICE:
-            if order.expiry_ms > now_ms + ORDER_LIFETIME_MAX_MS:
-                raise Malformed("order.expiry", f"must be at most {ORDER_LIFETIME_MAX_MS} ms ahead")
             if not self.is_head(order.checkpoint_size, order.checkpoint_root):
                 raise Malformed("order.checkpoint_root", "names a log head that this scheme has never signed: keep it, it is evidence")
             if order.rules_hash != self.rules.hash:

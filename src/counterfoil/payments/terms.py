@@ -30,7 +30,7 @@ def service_of(order: Order, payer: PartyKind, payee: PartyKind, earlier: Paymen
     if payee is PartyKind.MERCHANT:
         return Service.PURCHASE
     if payer is PartyKind.AGENT and payee is PartyKind.CUSTOMER:
-        if not order.reference:
+        if not order.reference or order.kind is OrderKind.HOLD:
             raise CustomerMustAsk
         return Service.CASH_IN
     if payer is PartyKind.CUSTOMER and payee is PartyKind.AGENT:

@@ -233,6 +233,8 @@ class KeyChange(enum.IntEnum):
 
     BOUND = 1
     REVOKED = 2
+    PIN_ALLOWED = 3
+    """A key in force said how much a day may be paid by PIN."""
 
 
 class FreezeChange(enum.IntEnum):
@@ -255,6 +257,7 @@ class KeyReason(enum.IntEnum):
     FURTHER_DEVICE = 2
     RECOVERY = 3
     REVOKED = 4
+    PIN_CONSENT = 5
 
 
 class KeyView(msgspec.Struct, frozen=True, gc=False):
@@ -264,7 +267,8 @@ class KeyView(msgspec.Struct, frozen=True, gc=False):
         what: of `KeyChange`.
         algorithm: 1 Ed25519, 2 P-256.
         by: the older device that agreed, or whoever revoked; 0 none.
-        statement, possession, consent: what was signed when it was bound, by the key itself and by the older one. Empty for a revocation.
+        statement, possession, consent: what was signed when it was bound, by the key itself and by the older one; or what the key
+            said of payments by PIN, and its signature. Empty for a revocation.
     """
 
     what: int
@@ -291,7 +295,7 @@ class KeyView(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def decode(cls, data: bytes) -> KeyView:
         source = _Source(data, "key")
-        about = _about(source, "key", what_max=2)
+        about = _about(source, "key", what_max=max(KeyChange))
         device, algorithm = source.unpack(_DEVICE)
         view = cls(
             *about, int.from_bytes(device), algorithm, source.sized(), source.number(16), source.number(1),

@@ -17,19 +17,34 @@ NEVER_BELOW_ZERO, NEVER_ABOVE_ZERO = 2, 4
 ISSUANCE, CUSTOMER, MERCHANT, AGENT, INSTITUTION, FEES = 1, 10, 11, 12, 13, 20
 HOLDERS, IMPORTED = (CUSTOMER, MERCHANT, AGENT, INSTITUTION), range(21, 40)
 DOMAINS = {1: b"counterfoil/enrol/v1", 2: b"counterfoil/add-device/v1", 3: b"counterfoil/recover/v1"}
+ALLOW_PIN, PIN_WORD, PIN_CONSENT = b"counterfoil/allow-pin/v1", 3, 5
 Leg = tuple[bytes, bytes, bytes, int, bytes, int, int, int, int]
 """Transfer, debit account, credit account, amount, pending transfer, timeout (s), ledger, code, flags."""
 
 
+class Freeze:
+    """A freeze in force. `since` and `ends_at` in ns; `incoming`: nothing may come in either."""
+
+    __slots__ = ("since", "ends_at", "incoming")
+
+    def __init__(self, since: int, expires_at: int, incoming: bool) -> None:
+        self.since, self.ends_at, self.incoming = since, expires_at or 2**64, incoming
+
+
 class Account:
-    __slots__ = ("code", "ledger", "flags", "tier", "former", "seq", "head", "balance", "held", "incoming", "spending", "keys", "closed")
+    __slots__ = (
+        *("code", "ledger", "flags", "tier", "former", "seq", "head", "balance", "held", "incoming", "spending", "keys", "closed"),
+        *("pin_words", "pin_made_at", "pin_spent", "pin_day_end"),
+    )
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.code, self.ledger, self.flags, self.tier = fields["code"], fields["ledger"], fields["flags"], fields["tier"]
         self.seq, self.head, self.balance, self.held, self.incoming, self.closed = 0, ZERO32, 0, 0, 0, False
         self.former = (self.tier, 0)  # the tier before, and when it changed (ns): payments on their way may still be under it
         self.spending = Spending()
-        self.keys: dict[bytes, list[Any]] = {}  # device: algorithm, public key, revoked at (ns) or None
+        self.keys: dict[bytes, list[Any]] = {}  # device: algorithm, public key, revoked at (ns) or None, since when (ns) it alone may debit
+        self.pin_words: list[tuple[int, int]] = []  # what PINs may take a day: since when (ns), how much; the last ones that may matter
+        self.pin_made_at = self.pin_spent = self.pin_day_end = 0
 
 
 class Book:
@@ -41,7 +56,7 @@ class Book:
         self.holds: dict[
             bytes, tuple[Any, ...]
         ] = {}  # pending transfer: its leg, until (ns), and of a hold: service, payee pays, reserved fee
-        self.frozen: dict[tuple[bytes, bytes], int] = {}  # account and freeze: expires at (ns), 0 never
+        self.frozen: dict[tuple[bytes, bytes], Freeze] = {}  # by account and freeze, until it is lifted
         self.calendar: Calendar | None = None
         self.unchecked = Counter[str]()
         self.recoveries = 0
@@ -72,7 +87,7 @@ class Book:
             self._key(account, fields)
         elif type == FREEZE:
             if what == 1:
-                self.frozen[name, fields["freeze"]] = fields["expires_at"]
+                self.frozen[name, fields["freeze"]] = Freeze(fields["time"], fields["expires_at"], bool(fields["incoming"]))
             elif what != 2 or self.frozen.pop((name, fields["freeze"]), None) is None:
                 raise Refuted("it lifts a freeze that is not there")
             self._check_freeze(fields, public)
@@ -92,6 +107,9 @@ class Book:
                 raise Refuted("it revokes a key that was never bound")
             account.keys[device][2] = account.keys[device][2] or fields["time"]
             return
+        if fields["what"] == PIN_WORD:
+            self._pin_word(account, fields)
+            return
         check_key(algorithm, key)
         name = {1: b"ed25519", 2: b"es256"}.get(algorithm, b"")
         begins = DOMAINS.get(fields["reason"], b"?") + sized(self.origin.encode())
@@ -105,16 +123,44 @@ class Book:
             self.signed(older[0], older[1], statement, fields["consent"], "the older key")
         elif fields["reason"] == 1 and account.keys:
             raise Refuted("a first key is bound to an account that has one: the key was swapped")
-        self.recoveries += fields["reason"] == 3
-        account.keys[device] = [algorithm, key, None]
+        since = 0
+        if fields["reason"] == 3:
+            self.recoveries += 1
+            account.pin_words.append((fields["time"], 0))  # who had the lost device may have said it
+            if all(other[2] is not None and other[2] < fields["time"] for other in account.keys.values()):
+                since = fields["time"] + GRACE_NS  # until now a PIN was enough: payments on their way
+        account.keys[device] = [algorithm, key, None, since]
+
+    def _pin_word(self, account: Account, fields: dict[str, Any]) -> None:
+        """A key in force says how much a day may be paid by PIN, 0 for nothing. An older word is never shown again."""
+        begins, statement = ALLOW_PIN + sized(self.origin.encode()) + fields["account"], fields["statement"]
+        if fields["reason"] != PIN_CONSENT or not statement.startswith(begins) or len(statement) != len(begins) + 16:
+            raise Refuted("what the key signed is not about payments by PIN from this account")
+        key = account.keys.get(fields["device"])
+        if key is None or key[:2] != [fields["algorithm"], fields["public_key"]]:
+            raise Refuted("payments by PIN are allowed by a key that was never bound to the account")
+        if key[2] is not None and key[2] + GRACE_NS < fields["time"]:
+            raise Refuted("payments by PIN are allowed by a key that was revoked before")
+        per_day, made_at = int.from_bytes(statement[-16:-8]), int.from_bytes(statement[-8:])
+        if made_at <= account.pin_made_at:
+            raise Refuted("an older word about payments by PIN is shown again")
+        self.signed(key[0], key[1], statement, fields["possession"], "the holder's device")
+        account.pin_words.append((fields["time"], per_day))
+        account.pin_made_at = made_at
 
     def _check_freeze(self, fields: dict[str, Any], public: bytes) -> None:
         now = fields["time"]
-        frozen = [self.accounts[name].balance for name in {name for (name, _), end in self.frozen.items() if not end or end > now}]
+        frozen = [self.accounts[name].balance for name in {name for (name, _), it in self.frozen.items() if it.ends_at > now}]
         told = {"accounts": len(frozen), "at": now, "expires_at": fields["expires_at"], "freeze": fields["freeze"].hex()}
         told |= {"reason_hash": fields["reason_hash"].hex(), "sum": sum(frozen), "what": "freeze" if fields["what"] == 1 else "unfreeze"}
         if canonical(told) != public:
             raise Refuted("what was published about the freeze is not what happened")
+
+    def check_freezes(self, name: bytes, time: int, *, incoming: bool) -> None:
+        """Nothing leaves (or, with `incoming`, reaches) a frozen account, but for what was on its way when the freeze came."""
+        for (account, _), freeze in self.frozen.items():
+            if account == name and freeze.since + GRACE_NS < time < freeze.ends_at - GRACE_NS and (freeze.incoming or not incoming):
+                raise Refuted(f"account {name.hex()} was frozen before, and its money moves all the same")
 
     def signed(self, algorithm: int, key: bytes, message: bytes, signature: bytes, who: str) -> None:
         right = verify(algorithm, key, message, signature)

@@ -87,6 +87,10 @@ class Law:
             return
         max_fee, expiry, rules_hash = self._order(it) if it.order or it.way in (DEVICE, MANDATE, TOKEN) else (AMOUNT_MAX, 0, ZERO32)
         signer = payee if taking else payer
+        if self.book.frozen:
+            self.book.check_freezes(leg[2] if taking else leg[1], it.time, incoming=False)
+            if it.kind in (PAY, HOLD):
+                self.book.check_freezes(leg[2], it.time, incoming=True)
         if it.way == DEVICE:
             self._signed(signer, it, it.order)
             self._once(it.id, expiry, it.time)
@@ -94,8 +98,8 @@ class Law:
             self._mandate(signer, it, max_fee)
         elif it.way == TOKEN and signer.code == CUSTOMER:
             raise Refuted("a customer does not pay by token")
-        elif it.way in (PIN, CARD) and any(key[2] is None for key in signer.keys.values()):
-            raise Refuted("no key has signed, and the payer has a key of their own")
+        elif it.way in (PIN, CARD):
+            self._unsigned(signer, it)
         self._terms(it, payer, max_fee, rules_hash if it.way == DEVICE else ZERO32)
 
     def _order(self, it: Payment) -> tuple[int, int, bytes]:
@@ -122,6 +126,27 @@ class Law:
         if key[2] is not None and it.time < key[2] - GRACE_NS:
             raise Refuted("the payment stands after a revocation that is dated after it")
         self.book.signed(key[0], key[1], message, it.signature, "the holder's device")
+
+    def _unsigned(self, payer: Account, it: Payment) -> None:
+        """By PIN or card. Who has a key must have said on it how much a day PINs may take."""
+        if it.kind not in (PAY, HOLD):
+            raise Refuted("a PIN or a card takes what only a key gives")
+        allowed, words, calendar = 0, payer.pin_words, self.book.calendar
+        if it.way == PIN:
+            while len(words) > 1 and words[1][0] + GRACE_NS < it.time:
+                del words[0]  # replaced before: payments on their way are over
+            allowed = max((per_day for _, per_day in words), default=0)
+            if calendar is not None and it.time >= payer.pin_day_end:
+                payer.pin_day_end, payer.pin_spent = calendar.ends(it.time)[0], 0
+            payer.pin_spent += it.leg[3] - min(it.fees.get(it.leg[1], 0), 0)
+        if not any(key[2] is None and key[3] < it.time for key in payer.keys.values()):
+            return
+        if allowed == 0:
+            raise Refuted("no key has signed, and the payer has a key of their own")
+        if calendar is None:
+            self.book.unchecked["payments by PIN whose day is not known: the rules name no time zone"] += 1
+        elif payer.pin_spent > allowed:
+            raise Refuted(f"PINs took {payer.pin_spent} in a day, and the payer's own key allows {allowed}")
 
     def _once(self, name: bytes, expiry: int, time: int) -> None:
         """The same order is never carried out twice: ids are remembered until their orders have expired."""

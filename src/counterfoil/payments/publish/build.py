@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from counterfoil.ledger.types import Account, AccountFlags, ChangeEventType
-from counterfoil.parties.changes import BoundKey, PartyChange, reason_hash
+from counterfoil.parties.changes import BoundKey, PartyChange, PinWord, reason_hash
 from counterfoil.parties.types import KeyAlgorithm
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.publish.chains import Chains, Head
@@ -210,6 +210,8 @@ class Builder:
             elif change.kind == "recovery_done":
                 self._revoke(change, ledger_account, self._chains.keys(account), KeyReason.RECOVERY)
                 self._bind(change, ledger_account, change.keys[change.device], KeyReason.RECOVERY)
+            elif change.pin_word is not None and account == change.pin_word.account:
+                self._allow_pin(change, ledger_account, change.pin_word)
             elif change.kind == "closed":
                 self._revoke(change, ledger_account, self._chains.keys(account), KeyReason.REVOKED)
                 self._account(AccountChange.CLOSED, ledger_account, change.at, "")
@@ -248,6 +250,14 @@ class Builder:
             )  # fmt: skip
             self._chains.revoke(account.id, device)
             self._append(EntryType.KEY, change.at, view.encode(), touched={account.id: self._balance(account.id)})
+
+    def _allow_pin(self, change: PartyChange, account: Account, word: PinWord) -> None:
+        key = change.keys[change.device]
+        view = KeyView(
+            KeyChange.PIN_ALLOWED, account.id, *self._place(account.id, account), change.at, key.device, _ALGORITHMS[key.algorithm],
+            key.public_key, 0, KeyReason.PIN_CONSENT, word.statement, word.signature,
+        )  # fmt: skip
+        self._append(EntryType.KEY, change.at, view.encode(), touched={account.id: self._balance(account.id)})
 
     def _freeze(self, change: PartyChange, account: Account) -> None:
         freeze = change.freeze

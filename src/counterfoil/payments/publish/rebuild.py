@@ -18,7 +18,7 @@ from counterfoil.errors import Malformed
 from counterfoil.parties.changes import KINDS, PartyChange, read_changes
 from counterfoil.payments import records
 from counterfoil.payments.openings import KeptEntry, Openings, Position
-from counterfoil.payments.orders import decode
+from counterfoil.payments.orders import OrderKind, decode
 from counterfoil.payments.publish.build import Builder, Row
 from counterfoil.payments.publish.chains import Chains, Nothing
 from counterfoil.payments.publish.facts import Facts
@@ -31,6 +31,7 @@ from counterfoil.tlog.entry import EntryType
 _DECODERS: Final[dict[int, Callable[[bytes], msgspec.Struct]]] = {EntryType.KEY: KeyView.decode, EntryType.FREEZE: FreezeView.decode}
 _ORDERED: Final = ("id", "kind", "payer", "payee", "amount", "reference", "timeout_s", "memo")
 """Columns of a payment that repeat what its order says."""
+_STAFF: Final = (OrderKind.REVERSAL, OrderKind.ISSUE, OrderKind.WITHDRAWAL)
 _STEPS: Final = 512
 """Steps whose facts are read together."""
 _UNREADABLE: Final = (LookupError, ValueError, TypeError, AttributeError, AssertionError, struct.error, msgspec.DecodeError)
@@ -165,10 +166,11 @@ class Rebuild:
 
     def _check_record(self, group: Group, kept: Payment) -> None:
         """What people are shown of a payment stands in columns of its own: they must say what the order says."""
+        wrong: list[str] = []
         if kept.order:
             wrong = [name for name in _ORDERED if getattr(kept, name) != getattr(decode(kept.order), name)]
-        else:  # staff's decision: the ledger alone says how much
-            wrong = ["amount"] if kept.amount not in {event.transfer.amount for event in group.events} else []
+        elif kept.kind in _STAFF and kept.amount not in {event.transfer.amount for event in group.events}:
+            wrong = ["amount"]  # staff's decision: the ledger alone says how much
         if wrong:
             told = ", ".join(f"{name} {getattr(kept, name)}" for name in wrong)
             raise _Different(f"payment {kept.id:032x}: the store says {told}, and its order or the ledger something else")

@@ -173,10 +173,9 @@ class Publisher:
 
     def _step(self) -> int:
         self._on_step("read")
-        steps, position = self._read()
+        steps, facts, position = self._read()
         if not steps and position == self._position:
             return 0
-        facts = read_facts(steps, self._store, self._ledger)
         self._chains.load(_accounts(steps))
         builder = Builder(self._chains, self._day_key, asset=self._asset, next_index=self._next_index)
         rows = [row for step in steps for row in builder.build(step, facts)]
@@ -195,8 +194,8 @@ class Publisher:
         assert self._log.appended == first, (self._log.appended, first)
         self._log.append(entries, public)
 
-    def _read(self) -> tuple[list[Step], Position]:
-        """What is new, in order, and the position after it."""
+    def _read(self) -> tuple[list[Step], Facts, Position]:
+        """What is new, in order, what it refers to, and the position after it."""
         events = self._ledger.get_change_events(timestamp_min=self._position.ledger + 1, limit=self._page_size)
         groups = grouped(events, complete=len(events) < self._page_size)
         after = self._position.parties
@@ -205,11 +204,13 @@ class Publisher:
             groups = [group for group in groups if group.at <= changes[-1].at]
         self.behind = len(events) == self._page_size or len(changes) == self._page_size
         position = Position(groups[-1].at if groups else self._position.ledger, changes[-1].number if changes else self._position.parties)
-        steps = merged(groups, [change for change in changes if change.kind in KINDS])
+        known = [change for change in changes if change.kind in KINDS]
+        facts = read_facts([*groups, *known], self._store, self._ledger)
+        steps = merged(groups, known, facts.orders)
         rules = self._rules()
         if rules != self._published_rules:
             steps.insert(0, Rules(rules, self._clock.now_ns()))
-        return steps, position
+        return steps, facts, position
 
     def _day_key(self, day: int) -> bytes:
         key = self._day_keys.get(day) or self._openings.day_key(day)

@@ -2,22 +2,22 @@
 
 ledger    a linked chain with one payment id is one group; everything else, expiries too, stands alone
 parties   in the order of commits; what happened up to a movement's time comes before it, and whatever grants something
-          (an account opened, a key bound) before all movements of the same page, whatever the clocks said
+          (an account opened, a key bound) before the first movement that needs it, whatever the clocks said
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from counterfoil.ledger.types import ChangeEvent, ChangeEventType, TransferFlags
 from counterfoil.parties.changes import PartyChange
+from counterfoil.payments.publish.facts import OrderFacts
+from counterfoil.payments.types import AuthorisationClass
 from counterfoil.payments.views import LEGS_MAX
 
-GRANTING: Final = frozenset({"opened", "device_added", "recovery_done"})
-"""Party changes that later movements depend on."""
 _LINKED: Final = int(TransferFlags.LINKED)
 
 
@@ -84,12 +84,14 @@ def _goes_on(chain: list[ChangeEvent], event: ChangeEvent) -> bool:
     return _may_go_on(chain) and event.transfer.user_data_128 == chain[-1].transfer.user_data_128
 
 
-def merged(groups: Sequence[Group], changes: Sequence[PartyChange]) -> list[Step]:
-    """All of both, each in its own order."""
+def merged(groups: Sequence[Group], changes: Sequence[PartyChange], orders: Mapping[int, OrderFacts]) -> list[Step]:
+    """All of both, each in its own order. `orders`: those behind the movements, by payment id."""
+    used = _first_used(groups, orders)
     latest = [0] * len(changes)  # a change comes before every movement from this time on
     bound = 2**64
     for place in range(len(changes) - 1, -1, -1):
-        bound = 0 if changes[place].kind in GRANTING else min(bound, changes[place].at)
+        change = changes[place]
+        bound = min(bound, change.at, *(used.get(each, bound) for each in _granted(change)))
         latest[place] = bound
     steps: list[Step] = []
     place = 0
@@ -100,3 +102,27 @@ def merged(groups: Sequence[Group], changes: Sequence[PartyChange]) -> list[Step
         steps.append(group)
     steps += changes[place:]
     return steps
+
+
+def _granted(change: PartyChange) -> Sequence[int]:
+    """What a movement can need of a change: accounts, devices, and, as the complement of its account, the right to pay by PIN."""
+    if change.kind == "opened":
+        return (*change.accounts, *change.enrolled)
+    if change.kind in ("device_added", "recovery_done"):
+        return (change.device,)
+    return (~change.pin_word.account,) if change.pin_word else ()
+
+
+def _first_used(groups: Sequence[Group], orders: Mapping[int, OrderFacts]) -> dict[int, int]:
+    """When (ledger time) each thing that can be granted is first used by a movement."""
+    used: dict[int, int] = {}
+    for group in groups:
+        order = orders.get(group.payment)
+        if order is not None and order.device:
+            used.setdefault(order.device, group.at)
+        for event in group.events:
+            used.setdefault(event.debit_account.id, group.at)
+            used.setdefault(event.credit_account.id, group.at)
+            if order is not None and order.authorisation == AuthorisationClass.PIN:
+                used.setdefault(~event.debit_account.id, group.at)
+    return used

@@ -1,0 +1,119 @@
+"""What happened to a party, as the party itself may read it: the journal without what is the staff's alone.
+
+opened              the account was opened
+device_added        a key may sign from now on (device); device_revoked: it may no longer
+recovery_started    a new key waits for its time (device); recovery_done, recovery_cancelled
+pin_set             the PIN was set or changed
+number_changed      the account has another phone number
+handle_set          it can be paid under a new handle (handle)
+own_limits_set      limits of one's own (per_payment, per_day, per_month; minor units, null for none)
+tier_changed        another tier (before, after)
+frozen              nothing leaves the account (reason); unfrozen
+token_created       a server may act for the account (label, scopes); token_revoked (label)
+closed              the account is closed
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Row, func, select
+
+from counterfoil.ids import id_text
+from counterfoil.money import AMOUNT_MAX
+from counterfoil.parties.tables import accounts, devices, events
+from counterfoil.store.database import Store
+
+PAGE_SIZE_MAX = 100
+TOLD: Final[dict[str, tuple[str, ...]]] = {
+    "opened": (),
+    "device_added": ("device",),
+    "device_revoked": ("device",),
+    "recovery_started": ("device",),
+    "recovery_done": ("device",),
+    "recovery_cancelled": (),
+    "pin_set": (),
+    "pin_allowed": ("device", "per_day"),
+    "number_changed": (),
+    "handle_set": ("handle",),
+    "own_limits_set": ("per_payment", "per_day", "per_month"),
+    "tier_changed": ("before", "after"),
+    "frozen": ("reason",),
+    "unfrozen": (),
+    "token_created": ("label", "scopes"),
+    "token_revoked": ("label",),
+    "closed": (),
+}
+"""The kinds that a party reads of itself, and which of their facts."""
+
+SELF, STAFF, SCHEME = "self", "staff", "scheme"
+
+
+class Happening(msgspec.Struct, frozen=True):
+    """One thing that happened to a party. `by`: the party itself, a member of staff, or the scheme by its rules; `at` in ns."""
+
+    id: int
+    kind: str
+    at: int
+    by: str
+    facts: dict[str, str | int | None]
+
+
+class NewHappening(msgspec.Struct, frozen=True):
+    """That something happened to the holder of `account`. `number`: its place in the journal."""
+
+    number: int
+    id: int
+    kind: str
+    at: int
+    account: int
+
+
+class Happenings:
+    """Reads the journal."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def of(self, party: int, *, before: int = 0, limit: int = PAGE_SIZE_MAX) -> list[Happening]:
+        """What happened to `party`, newest first. `before` is the id of the last one of the page before."""
+        assert 0 < limit <= PAGE_SIZE_MAX, limit
+        query = select(events).where(events.c.party == party, events.c.kind.in_(TOLD))
+        if before:
+            older = select(events.c.at).where(events.c.id == before, events.c.party == party).scalar_subquery()
+            query = query.where((events.c.at < older) | ((events.c.at == older) & (events.c.id < before)))
+        query = query.order_by(events.c.at.desc(), events.c.id.desc()).limit(limit)
+
+        def read(connection: Connection) -> list[Happening]:
+            own = set(connection.execute(select(devices.c.id).where(devices.c.party == party)).scalars()) | {party}
+            return [_happening(row, own) for row in connection.execute(query)]
+
+        return await self.store.read(read)
+
+    async def newest(self) -> int:
+        """The number of the journal's last row, 0 before the first."""
+        query = select(func.max(events.c.number))
+        return await self.store.read(lambda connection: connection.execute(query).scalar() or 0)
+
+    async def after(self, number: int, *, limit: int = PAGE_SIZE_MAX) -> list[NewHappening]:
+        """What happened to holders of accounts after the journal's row `number`, oldest first."""
+        query = (
+            select(events.c.number, events.c.id, events.c.kind, events.c.at, accounts.c.id.label("account"))
+            .join(accounts, accounts.c.party == events.c.party)
+            .where(events.c.number > number, events.c.kind.in_(TOLD))
+            .order_by(events.c.number)
+            .limit(limit)
+        )
+        return await self.store.read(
+            lambda connection: [NewHappening(row.number, row.id, row.kind, row.at, row.account) for row in connection.execute(query)]
+        )
+
+
+def _happening(row: Row[Any], own: set[int]) -> Happening:
+    facts: dict[str, str | int | None] = msgspec.json.decode(row.facts)
+    told = {name: None if facts[name] == AMOUNT_MAX else facts[name] for name in TOLD[row.kind] if name in facts}
+    if "device" in told:
+        told["device"] = id_text(int(str(told["device"])))  # the journal has numbers, everybody else UUIDs
+    by = SCHEME if row.by is None else SELF if row.by in own else STAFF
+    return Happening(row.id, row.kind, row.at, by, told)
