@@ -1,0 +1,52 @@
+"""Everything that a till needs, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+from counterfoil.acceptance.catalogue import Catalogue
+from counterfoil.acceptance.clerks import Clerks
+from counterfoil.acceptance.codes import Codes
+from counterfoil.acceptance.days import Days
+from counterfoil.acceptance.sales import Sales
+from counterfoil.acceptance.tills import Tills
+from counterfoil.clock import Clock
+from counterfoil.config import Config
+from counterfoil.ledger.service import Ledger
+from counterfoil.parties.service import Parties
+from counterfoil.parties.tokens import Tokens
+from counterfoil.payments.history import History
+from counterfoil.payments.hub import Hub
+from counterfoil.payments.requests import Requests
+from counterfoil.payments.service import Payments
+from counterfoil.store.database import Store
+
+
+class Acceptance:
+    """Tills, clerks, goods, sales, days and codes of all merchants of a scheme. `sign` is Ed25519 with the operator's key."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        store: Store,
+        ledger: Ledger,
+        parties: Parties,
+        tokens: Tokens,
+        payments: Payments,
+        requests: Requests,
+        history: History,
+        hub: Hub,
+        clock: Clock,
+        sign: Callable[[bytes], bytes],
+    ) -> None:
+        zone = ZoneInfo(config.time_zone)
+        self.tills = Tills(store=store, tokens=tokens, clock=clock, sandbox=config.sandbox)
+        self.clerks = Clerks(store=store, pins=parties.pins, clock=clock)
+        self.catalogue = Catalogue(store=store, clock=clock)
+        self.sales = Sales(
+            store=store, parties=parties, payments=payments, requests=requests, hub=hub, clock=clock, zone=zone, region=config.region
+        )
+        self.days = Days(store=store, ledger=ledger, history=history, sales=self.sales, clerks=self.clerks, clock=clock, zone=zone)
+        self.codes = Codes(origin=config.origin, currency=config.currency, region=config.region, sign=sign)
