@@ -68,11 +68,13 @@ export class Finding extends Error {
 export async function check(text, policyText) {
   /** @type {Report} */
   const report = { outcome: "proven", steps: [], fields: null, index: null, checkpoint: null, cosigned: [], leaf: null, view: null };
-  /** @type {Policy} */ let policy;
-  /** @type {Receipt} */ let receipt;
-  /** @type {Uint8Array} */ let leaf;
+  // Each is there before a later step asks for it: the first step that fails ends the check.
+  const missing = /** @type {unknown} */ (undefined);
+  let policy = /** @type {Policy} */ (missing);
+  let receipt = /** @type {Receipt} */ (missing);
+  let leaf = /** @type {Uint8Array} */ (missing);
   /** @type {{name: string, time: bigint}[]} */ let cosigned = [];
-  /** @type {{view: Record<string, any>, fields: Field[]}} */ let content;
+  let content = /** @type {{view: Record<string, any>, fields: Field[]}} */ (missing);
   /** @type {Record<string, () => Promise<Record<string, string>>>} */
   const work = {
     // The names in a packed receipt come from the policy, so both are read before anything is said of either.
@@ -149,10 +151,11 @@ export function checkChain(before, report) {
   if (a.seq === undefined || b.seq === undefined) return step("unreadable", "chain.no_sequence");
   if (a.account !== b.account) return step("unreadable", "chain.other_account");
   if (b.seq <= a.seq) return step("unreadable", "chain.order", { before: String(a.seq), seq: String(b.seq) });
-  if (b.seq > a.seq + 1n) return step("unreadable", "chain.gap", { missing: String(b.seq - a.seq - 1n) });
+  if (b.seq > a.seq + 1n) return step("unreadable", "chain.gap", { missing: String(/** @type {bigint} */ (b.seq) - a.seq - 1n) });
   if (b.prev !== hex(/** @type {Uint8Array} */ (before.leaf))) return step("refuted", "chain.fork", { seq: String(b.seq) });
   if (a.balance === undefined || b.balance === undefined) return step("proven", "chain.sequence", { seq: String(b.seq) });
-  const moved = b.event === 0 || b.event === 2 ? (b.direction ? b.amount : -b.amount) + b.fee : 0n;
+  const amount = /** @type {bigint} */ (b.amount);
+  const moved = b.event === 0 || b.event === 2 ? (b.direction ? amount : -amount) + b.fee : 0n;
   if (b.balance !== a.balance + moved) {
     return step("refuted", "chain.balance", { expected: String(a.balance + moved), balance: String(b.balance) });
   }
@@ -442,13 +445,15 @@ export async function verifies(key, signature, message) {
   if (signature.length !== 64 || isSmall(key) || isSmall(signature.subarray(0, 32))) return false;
   let imported;
   try {
-    imported = await subtle().importKey("raw", key, { name: "Ed25519" }, false, ["verify"]);
+    imported = await subtle().importKey("raw", /** @type {BufferSource} */ (key), { name: "Ed25519" }, false, ["verify"]);
   } catch (error) {
     if (error instanceof Finding) throw error;
     if (error instanceof DOMException && error.name === "NotSupportedError") throw new Finding("unsupported", "unsupported");
     return false;
   }
-  return subtle().verify({ name: "Ed25519" }, imported, signature, message);
+  return subtle().verify(
+    { name: "Ed25519" }, imported, /** @type {BufferSource} */ (signature), /** @type {BufferSource} */ (message),
+  );
 }
 
 /** Encodings (y, without the sign bit) of the points of small order. Source: libsodium, ge25519_has_small_order. */

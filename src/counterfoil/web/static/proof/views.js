@@ -144,7 +144,7 @@ function readTransfer(reader, type) {
 /** @param {Reader} reader */
 function readKeyEvent(reader) {
   reader.view.what = Number(reader.number(1));
-  if (reader.view.what < 1 || reader.view.what > 2) throw new Finding("unreadable", "content.form");
+  if (reader.view.what < 1 || reader.view.what > 3) throw new Finding("unreadable", "content.form");
   reader.show("what", "choice", `key.${reader.view.what}`);
   reader.chain();
   reader.id("device");
@@ -152,7 +152,7 @@ function readKeyEvent(reader) {
   const key = hex(reader.sized());
   reader.show("public_key", "hash", key);
   reader.id("by");
-  reader.choice("reason", 1, 4);
+  reader.choice("reason", 1, 5);
   for (let n = 0; n < 3; n++) reader.sized(); // statement, possession, consent: for the auditor
 }
 

@@ -1,0 +1,42 @@
+// @ts-check
+/** What the holder was told about the account. */
+
+import { icon } from "/static/look/icons.js";
+import { html } from "/static/phone/view.js";
+import { t } from "/static/phone/words.js";
+import { Screen, when } from "../frame.js";
+import { Alarms } from "./alarms.js";
+
+/** What happened, by its kind. @param {any} notice @returns {string} */
+function words({ kind, facts = {} }) {
+  return /** @type {Record<string, string>} */ ({
+    opened: t("The account was opened"),
+    device_added: t("A device was added"),
+    device_revoked: t("A device was removed"),
+    recovery_started: t("Somebody asked for a new key to your account"),
+    recovery_done: t("The new key is in force"),
+    recovery_cancelled: t("The new key was stopped"),
+    pin_set: t("The PIN was set"),
+    pin_allowed: t("Payments by PIN alone were changed"),
+    number_changed: t("Your number was changed"),
+    handle_set: t("Your name for payments: %(handle)s", { handle: `@${facts.handle ?? ""}` }),
+    own_limits_set: t("Your limits were changed"),
+    tier_changed: t("The scheme changed your limits"),
+    frozen: t("The account was frozen"),
+    unfrozen: t("The account is free again"),
+    token_created: t("A key for a server was made: %(label)s", { label: facts.label ?? "" }),
+    token_revoked: t("A key for a server was ended: %(label)s", { label: facts.label ?? "" }),
+    closed: t("The account was closed"),
+  })[kind] ?? t("Something changed in your account");
+}
+
+/** @param {import("../frame.js").ScreenProps} props */
+export default function Notices({ wallet }) {
+  return html`<${Screen} wallet=${wallet} title=${t("Notices")}>
+    <${Alarms} wallet=${wallet} />
+    ${wallet.notices.length
+      ? html`<ul class="list">${wallet.notices.map((each) => html`<li><div class="row">${icon("bell")}
+          <span class="row-title">${words(each)}</span><span class="row-note">${when(each.at)}</span></div></li>`)}</ul>`
+      : html`<div class="empty">${icon("bell")}<p>${t("Nothing so far. What changes in your account is told here.")}</p></div>`}
+  </${Screen}>`;
+}

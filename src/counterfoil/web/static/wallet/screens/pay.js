@@ -1,0 +1,205 @@
+// @ts-check
+/** Pay or set aside: whom, how much, what it costs, consent. What is consented to is kept before anything is sent. */
+
+import { icon } from "/static/look/icons.js";
+import { Component, html } from "/static/phone/view.js";
+import { formatMoment, t } from "/static/phone/words.js";
+import { Field, Form, Screen, go, money } from "../frame.js";
+import { problemText } from "../problems.js";
+import { AmountPad, Consent, Costs, Find } from "./parts.js";
+
+const HOLD_S = 24 * 3600;
+const CASH_S = 3600;
+
+/**
+ * @typedef {{payee: import("./parts.js").Payee|null, claimed: string, confirmed: boolean, amount: number|null, fixed: boolean,
+ *   memo: string, reference: string|null, hold: boolean, quote: any, problem: string, step: "whom"|"amount"|"consent"}} State
+ */
+
+/** @extends {Component<import("../frame.js").ScreenProps, State>} */
+export default class Pay extends Component {
+  /** @type {any} */
+  state = {
+    payee: null, claimed: "", confirmed: false, amount: null, fixed: false, memo: "", reference: null, hold: false, quote: null,
+    problem: "", step: "whom",
+  };
+
+  componentDidMount() {
+    void this.begin();
+  }
+
+  async begin() {
+    const { wallet, query } = this.props;
+    try {
+      const given = query.get("code") ? await fromCode(query.get("code") ?? "", wallet) : await fromQuery(query, wallet);
+      if (!given) return;
+      this.setState(given);
+      if (given.payee && given.amount) await this.consent(given.amount, { ...this.state, ...given });
+      else if (given.payee) this.setState({ step: "amount" });
+    } catch (error) {
+      this.setState({ problem: codeProblem(error) ?? problemText(error, wallet) });
+    }
+  }
+
+  /** @param {number} amount @param {any} [now] */
+  async consent(amount, now = this.state) {
+    const { wallet } = this.props;
+    const { payee, hold, reference } = now;
+    const quote = await wallet.quote({ account: payee.account, amount, kind: hold ? "hold" : "pay", reference });
+    const name = quote.payee_name ?? payee.name;
+    this.setState({ amount, quote, step: "consent", confirmed: now.confirmed || !quote.offline, payee: { ...payee, name } }, () => {
+      /** @type {HTMLElement|null} */ (document.querySelector(".bar h1"))?.focus();
+    });
+  }
+
+  agree = async () => {
+    const { wallet } = this.props;
+    const { payee, amount, quote, hold, memo, reference } = this.state;
+    const cash = payee.kind === "agent";
+    const kept = await wallet.keep({
+      kind: hold ? "hold" : "pay",
+      payee: { account: payee.account, name: payee.name, address: payee.address },
+      amount,
+      maxFee: quote.fee,
+      reference,
+      memo,
+      ...(hold ? { timeoutS: cash ? CASH_S : HOLD_S } : {}),
+    });
+    go(`/out/${kept.id}`, { replace: true });
+  };
+
+  render() {
+    const { wallet } = this.props;
+    const { step, problem } = this.state;
+    const title = t.short("Pay");
+    if (problem) {
+      return html`<${Screen} wallet=${wallet} title=${title}><div class="empty">${icon("alert")}<p role="alert">${problem}</p>
+        <p><a class="button" href="#/scan">${t("Scan again")}</a></p></div></${Screen}>`;
+    }
+    return html`<${Screen} wallet=${wallet} title=${title} key=${step}>
+      ${step === "whom" ? this.whom() : step === "amount" ? this.amount() : this.last()}
+    </${Screen}>`;
+  }
+
+  whom() {
+    const { wallet, query } = this.props;
+    const cash = query.get("cash") === "out";
+    return html`
+      ${cash ? html`<p>${t("Choose the agent in front of you. You get the cash from them; they take the money when they hand it over.")}</p>` : null}
+      <p><a class="button button-quiet button-wide" href="#/scan">${icon("scan")}${t("Scan a code")}</a></p>
+      <${Find} wallet=${wallet} label=${t("Whom do you pay?")} kind=${cash ? "agent" : undefined} onFound=${(/** @type {any} */ payee) => {
+        if (cash && payee.kind && payee.kind !== "agent") this.setState({ problem: t("%(name)s is no agent.", { name: payee.name }) });
+        else this.setState({ payee, confirmed: true, step: "amount", hold: cash || (this.state.hold && true) });
+      }} />`;
+  }
+
+  amount() {
+    const { wallet } = this.props;
+    const { payee, amount, memo } = this.state;
+    return html`<${Form} wallet=${wallet} label=${t("Go on")} disabled=${!amount} act=${async (/** @type {any} */ values) => {
+      this.setState({ memo: values.memo.trim() });
+      await this.consent(/** @type {number} */ (this.state.amount));
+    }}>
+      <p class="to">${t("To %(name)s", { name: payee.name })}</p>
+      <${AmountPad} wallet=${wallet} amount=${amount} label=${t("Amount")} onAmount=${(/** @type {any} */ now) => this.setState({ amount: now })} />
+      <${Field} label=${t("Note (both of you see it)")} name="memo" input=${{ maxlength: 80, defaultValue: memo }} />
+    </${Form}>`;
+  }
+
+  last() {
+    const { wallet } = this.props;
+    const { payee, claimed, confirmed, amount, quote, memo, hold, fixed } = this.state;
+    const account = wallet.account;
+    const short = account && account.available < quote.total;
+    const label = hold ? t("Set aside %(amount)s", { amount: money(wallet, amount) }) : t("Pay %(amount)s", { amount: money(wallet, amount) });
+    const until = hold ? Date.now() + (payee.kind === "agent" ? CASH_S : HOLD_S) * 1000 : 0;
+    return html`
+      <section class="stub">
+        <p class="soft">${hold ? t("Kept for") : t("You pay")}</p>
+        <p class="payee"><bdi>${payee.name}</bdi></p>
+        <span class="amount amount-large">${money(wallet, amount)}</span>
+        ${memo ? html`<p><bdi>${memo}</bdi></p>` : null}
+        <hr class="tear" />
+        <${Costs} wallet=${wallet} amount=${amount} quote=${quote} />
+        ${hold ? html`<p class="small soft">${t("They may take it until %(time)s; then it is yours again.", { time: formatMoment(until, "both") })}</p>` : null}
+      </section>
+      ${claimed && claimed !== payee.name
+        ? html`<div class="notice notice-bad"><strong>${t("The names differ")}</strong>
+          <p>${t("The code says %(claimed)s, the account belongs to %(name)s. Ask before you pay.", { claimed, name: payee.name })}</p></div>`
+        : null}
+      ${confirmed
+        ? null
+        : html`<div class="notice notice-wait"><strong>${t("Name not confirmed")}</strong>
+          <p>${t("There is no network to look it up. Pay only if you know the person who showed you this code.")}</p></div>`}
+      ${quote.offline
+        ? html`<div class="notice">${t("No network: the order is kept on this phone and sent as soon as there is one. Until then nothing is paid.")}</div>`
+        : null}
+      ${short ? html`<div class="notice notice-wait">${t("There is probably not enough money in your account.")}</div>` : null}
+      <div class="low">
+        <${Consent} label=${label} slide=${hold ? t("Slide to set aside") : t("Slide to pay")} act=${this.agree}
+          problem=${(/** @type {unknown} */ error) => problemText(error, wallet)} />
+        ${fixed ? null : html`<p class="center"><button type="button" class="link" onClick=${() => this.setState({ step: "amount" })}>${t("Change the amount")}</button></p>`}
+      </div>`;
+  }
+}
+
+/** What a scanned code asks for. @param {string} text @param {import("../wallet.js").Wallet} wallet @returns {Promise<any>} */
+async function fromCode(text, wallet) {
+  const code = await wallet.readCode(text);
+  if (code.kind === "foreign") throw t("This code belongs to another payment scheme. It cannot be paid from here.");
+  if (code.signed && !code.confirmed) throw t("The signature in this code is wrong. Somebody may have changed it: do not pay.");
+  return {
+    payee: { account: code.account, name: code.name, address: code.address },
+    claimed: code.name,
+    confirmed: code.confirmed,
+    amount: code.amount,
+    fixed: code.amount !== null,
+    reference: code.request,
+    hold: code.hold,
+    memo: code.memo ?? "",
+  };
+}
+
+/** What a link, a contact or a request asks for. @param {URLSearchParams} query @param {import("../wallet.js").Wallet} wallet @returns {Promise<any>} */
+async function fromQuery(query, wallet) {
+  const digits = wallet.scheme?.currency.digits ?? 2;
+  const amount = query.get("amount") ? parsePlain(query.get("amount") ?? "", digits) : null;
+  const hold = query.get("hold") === "1";
+  const memo = (query.get("memo") ?? "").slice(0, 256);
+  const asked = wallet.requests.find(({ id }) => id === query.get("request"));
+  if (asked) {
+    const payee = { account: asked.payee, name: asked.payee_name };
+    const purposeHold = asked.purpose === 2 || asked.purpose === "hold";
+    return { payee, amount: asked.amount ?? amount, fixed: asked.amount !== null, memo: asked.memo, reference: asked.id, hold: purposeHold, confirmed: true };
+  }
+  if (query.get("account")) {
+    const known = wallet.contacts.find(({ account }) => account === query.get("account"));
+    const payee = { account: query.get("account"), name: known?.name ?? query.get("name") ?? "", kind: known?.kind };
+    return { payee, amount, fixed: false, memo, hold, confirmed: Boolean(known) };
+  }
+  if (!query.get("to")) return { hold, amount, memo };
+  const found = await wallet.resolve(query.get("to") ?? "");
+  const payee = { ...found, address: query.get("to") };
+  return { payee, amount, fixed: amount !== null, memo, reference: query.get("request"), hold, confirmed: true };
+}
+
+/** Major units as links have them, with a point in every language. @param {string} text @param {number} digits */
+function parsePlain(text, digits) {
+  const found = /^(\d{1,12})(?:\.(\d*))?$/.exec(text);
+  if (!found || (found[2] ?? "").length > digits) return null;
+  return Number(found[1] + (found[2] ?? "").padEnd(digits, "0")) || null;
+}
+
+/** @param {any} error @returns {string|null} */
+export function codeProblem(error) {
+  switch (error?.code) {
+    case "not_a_code":
+      return t("This is not a payment code.");
+    case "checksum":
+      return t("This code is damaged: its checksum does not fit. Scan it again, or ask for another one.");
+    case "field":
+      return t("This code cannot be read: something in it is not as it must be. Ask for another one.");
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,119 @@
+// @ts-check
+/** One conversation, with what was paid between the two where it happened. */
+
+import { icon } from "/static/look/icons.js";
+import { Component, html } from "/static/phone/view.js";
+import { formatMoment, t } from "/static/phone/words.js";
+import { Screen, money, ms, when } from "../frame.js";
+import { problemText } from "../problems.js";
+
+/** @extends {Component<import("../frame.js").ScreenProps, {messages: any[], text: string, busy: boolean, problem: string, loaded: boolean}>} */
+export default class Thread extends Component {
+  /** @type {any} */
+  state = { messages: [], text: "", busy: false, problem: "", loaded: false };
+  account = this.props.parts[0];
+
+  componentDidMount() {
+    this.props.wallet.addEventListener("change", this.changed);
+    void this.load();
+  }
+
+  componentWillUnmount() {
+    this.props.wallet.removeEventListener("change", this.changed);
+  }
+
+  /** What was said last, as the list of conversations has it. */
+  last = "";
+
+  changed = () => {
+    const last = JSON.stringify(this.thread()?.last ?? null);
+    if (last === this.last) return;
+    this.last = last;
+    void this.load();
+  };
+
+  load = async () => {
+    try {
+      const messages = await this.props.wallet.thread(this.account);
+      const grown = messages.length !== this.state.messages.length;
+      this.setState({ messages, loaded: true }, () => grown && document.querySelector(".talk-end")?.scrollIntoView({ block: "end" }));
+    } catch (error) {
+      this.setState({ loaded: true, problem: problemText(error, this.props.wallet) });
+    }
+  };
+
+  /** @param {SubmitEvent} event */
+  send = async (event) => {
+    event.preventDefault();
+    const { wallet } = this.props;
+    const text = this.state.text.trim();
+    if (!text || this.state.busy) return;
+    this.setState({ busy: true, problem: "" });
+    try {
+      await wallet.send(this.account, text);
+      this.setState({ busy: false, text: "" });
+      await this.load();
+    } catch (error) {
+      this.setState({ busy: false, problem: problemText(error, wallet) });
+    }
+  };
+
+  block = async () => {
+    const { wallet } = this.props;
+    try {
+      await wallet.block(this.account, !this.thread()?.blocked);
+      await wallet.refresh();
+    } catch (error) {
+      this.setState({ problem: problemText(error, wallet) });
+    }
+  };
+
+  thread() {
+    return this.props.wallet.threads.find(({ account }) => account === this.account);
+  }
+
+  render() {
+    const { wallet, query } = this.props;
+    const { messages, text, busy, problem, loaded } = this.state;
+    const me = wallet.identity?.account;
+    const paid = wallet.entries.filter((entry) => entry.counterparty === this.account && entry.payment);
+    const name = this.thread()?.name ?? query.get("name") ?? paid[0]?.counterparty_name ?? t("Messages");
+    const lines = [
+      ...messages.map((/** @type {any} */ each) => ({ at: ms(each.at), message: each, entry: null })),
+      ...paid.map((entry) => ({ at: ms(entry.at), message: null, entry })),
+    ].sort((a, b) => a.at - b.at);
+    const blocked = this.thread()?.blocked;
+    let day = "";
+    return html`<${Screen} wallet=${wallet} title=${name}
+        end=${html`<a href=${`#/pay?account=${this.account}&name=${encodeURIComponent(name)}`} aria-label=${t("Pay %(name)s", { name })}>${icon("pay")}</a>`}>
+      <ol class="talk" aria-label=${t("Conversation")}>
+        ${lines.map(({ at, message, entry }) => {
+          const today = formatMoment(at, "day");
+          const head = today === day ? null : html`<li class="talk-day">${today}</li>`;
+          day = today;
+          if (entry) {
+            const amount = entry.change || entry.set_aside;
+            return html`${head}<li class=${`talk-money ${entry.change > 0 ? "theirs" : "mine"}`}><a href=${`#/payment/${entry.payment}`}>
+              <span><span class="amount">${money(wallet, Math.abs(amount))}</span> ${entry.change > 0 ? t("Received") : entry.change ? t("Paid") : t("Set aside")}</span>
+              ${entry.memo ? html`<span class="row-note"><bdi>${entry.memo}</bdi></span>` : null}</a></li>`;
+          }
+          const mine = message.from === me;
+          return html`${head}<li class=${mine ? "mine" : "theirs"}><span class="visually-hidden">${mine ? t("You") : name}: </span>
+            <bdi>${message.text}</bdi> <time class="row-note">${when(at, "time")}${mine && message.read ? ` · ${t("read")}` : ""}</time></li>`;
+        })}
+      </ol>
+      ${loaded && !lines.length ? html`<div class="empty">${icon("messages")}<p>${t("Nothing was said yet.")}</p></div>` : null}
+      <span class="talk-end" />
+      <div class="low talk-form">
+        <div role="alert">${problem ? html`<div class="notice notice-bad">${problem}</div>` : null}</div>
+        ${blocked
+          ? html`<div class="notice">${t("Blocked: neither of you can write to the other.")}</div>`
+          : html`<form class="write" onSubmit=${this.send}>
+            <textarea name="text" rows="1" maxlength="1000" aria-label=${t("Message")} value=${text}
+              onInput=${(/** @type {any} */ event) => this.setState({ text: event.currentTarget.value })} />
+            <button class="button" disabled=${busy || !text.trim()} aria-label=${t("Send")}>${icon("send")}</button></form>`}
+        <p class="center"><button type="button" class="link small" onClick=${this.block}>${blocked ? t("Allow messages again") : t("Block messages")}</button></p>
+      </div>
+    </${Screen}>`;
+  }
+}
