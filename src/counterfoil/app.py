@@ -18,8 +18,11 @@ import msgspec
 import structlog
 import uvloop
 
+from counterfoil.acceptance.service import Acceptance
 from counterfoil.assurance.audits import Audits
 from counterfoil.assurance.witnesses import Witnesses, consistency_of
+from counterfoil.channels.conversations import Conversations
+from counterfoil.channels.notices import NoticeFollower
 from counterfoil.channels.outgoing import Outgoing
 from counterfoil.channels.peers import Peers
 from counterfoil.channels.webhooks import Webhooks
@@ -33,7 +36,8 @@ from counterfoil.ledger.sqlite import SqliteEngine
 from counterfoil.ledger.sqlite_follow import SqliteFollower
 from counterfoil.ledger.types import Account, CreateAccountStatus
 from counterfoil.parties.approvals import CIRCULATION, REVERSAL, Approvals, Executor, Kind
-from counterfoil.parties.service import Parties
+from counterfoil.parties.happenings import Happenings
+from counterfoil.parties.service import Parties, PinLimits
 from counterfoil.parties.tiers import add_missing
 from counterfoil.parties.tokens import Tokens
 from counterfoil.parties.types import Permission
@@ -41,6 +45,7 @@ from counterfoil.payments.acknowledgement import Acknowledger
 from counterfoil.payments.batches import Batches
 from counterfoil.payments.feed import Feed
 from counterfoil.payments.history import History
+from counterfoil.payments.hub import Hub
 from counterfoil.payments.receipts import Receipts
 from counterfoil.payments.recovery import Recovery
 from counterfoil.payments.requests import Requests
@@ -156,6 +161,7 @@ class _Scheme:
             sandbox=config.sandbox,
             recovery_delay_s=config.recovery_delay_s,
             recovery_spend_max=config.recovery_spend_max,
+            pin_limits=PinLimits(per_payment=config.pin_per_payment, per_day=config.pin_per_day),
             time_zone=config.time_zone,
         )
         self.payments = Payments(
@@ -170,7 +176,12 @@ class _Scheme:
         )
         self.staff = StaffPayments(self.payments, issuance_account=system.issuance)
         self.approvals = Approvals(self.store, clock, _kinds(self.staff))
-        self.requests = Requests(store=self.store, parties=self.parties, clock=clock, rules=self.payments.rules)
+        self.hub = Hub()
+        self.requests = Requests(
+            store=self.store, parties=self.parties, clock=clock, rules=self.payments.rules, told=self.hub.about_requests(clock)
+        )
+        happenings = Happenings(self.store)
+        self.notices = NoticeFollower(happenings, self.hub)
         self.batches = Batches(self.payments, clock)
         self.standing = StandingOrders(self.payments, clock)
         self.recovery = Recovery(self.payments, clock)
@@ -181,22 +192,41 @@ class _Scheme:
         self._receipts = Receipts(openings_path(config), published)
         self._system = system
         self._writers: list[asyncio.Task[None]] = []
+        tokens, history = Tokens(self.store, self.parties.directory, clock), History(ledger=self.ledger, store=self.store)
+        key = operator_key(config.folder, clock)
+        acceptance = Acceptance(
+            config,
+            store=self.store,
+            ledger=self.ledger,
+            parties=self.parties,
+            tokens=tokens,
+            payments=self.payments,
+            requests=self.requests,
+            history=history,
+            hub=self.hub,
+            clock=clock,
+            sign=lambda message: key.sign(message).signature,
+        )
         self.services = Services(
             config=config,
             clock=clock,
             store=self.store,
             ledger=self.ledger,
             parties=self.parties,
-            tokens=Tokens(self.store, self.parties.directory, clock),
+            tokens=tokens,
             approvals=self.approvals,
             payments=self.payments,
             requests=self.requests,
             batches=self.batches,
             standing=self.standing,
             staff=self.staff,
-            history=History(ledger=self.ledger, store=self.store),
+            history=history,
             feed=self.feed,
             webhooks=self.webhooks,
+            hub=self.hub,
+            conversations=Conversations(store=self.store, parties=self.parties, clock=clock, hub=self.hub),
+            happenings=happenings,
+            acceptance=acceptance,
             is_running=self._is_running,
             last_check=lambda: self._check.result,
             receipts=self._receipts,
@@ -240,7 +270,7 @@ class _Scheme:
         self.engine.close()
 
     def _parts(self) -> list[_Part]:
-        parts: list[_Part] = [self.batches, self.standing, self.recovery, self.feed, self.webhooks, self._check]
+        parts: list[_Part] = [self.batches, self.standing, self.recovery, self.feed, self.webhooks, self.notices, self._check]
         return [*parts, self._log] if self._log else parts
 
     def _is_running(self) -> bool:

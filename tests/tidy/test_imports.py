@@ -16,6 +16,7 @@ KNOWN_ONLY_IN = {
     "prometheus_client": ("web", "app"),
     "alembic": ("store",),
     "argon2": ("parties",),
+    "reportlab": ("web",),
     "segno": ("web",),
 }
 """Libraries that only one room knows, so that they can be exchanged there."""

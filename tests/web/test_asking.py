@@ -26,7 +26,7 @@ def asked(site: Site, payee: Person, payer: Person | None, amount: int, **change
         "amount": amount,
         "id": new_id(site.services.clock),
         "expiry_ms": site.services.clock.now_ns() // 1_000_000 + 60_000,
-        "cash_in": 0,
+        "purpose": 0,
         "memo": "lunch",
     }
     form = forms.RequestToPay(**(values | changes))

@@ -25,14 +25,30 @@ class Stream:
 
     def __init__(self, chunks: AsyncIterator[str]) -> None:
         self._lines = chunks
+        self.last_at = ""
 
     async def next(self) -> tuple[str, str, dict[str, Any]]:
-        """The next event: id, name, data. Heartbeats and the like are passed over."""
+        """The next movement: id, name, data. Heartbeats and the like are passed over, and so is what has no id."""
+        while "id" not in (fields := await self._fields()):
+            pass
+        return fields["id"], fields["event"], json.loads(fields["data"])
+
+    async def told(self) -> tuple[str, dict[str, Any]]:
+        """The next event, one that has no id: name, data. Accounts were opened a moment ago, which may be told as well or not."""
+        while True:
+            fields = await self._fields()
+            assert "id" not in fields, fields
+            data = json.loads(fields["data"])
+            if data.get("kind") != "opened":
+                self.last_at = data["at"]
+                return fields["event"], data
+
+    async def _fields(self) -> dict[str, str]:
         fields: dict[str, str] = {}
         async with asyncio.timeout(5):
             async for line in self._lines:
                 if not line and "data" in fields:
-                    return fields["id"], fields["event"], json.loads(fields["data"])
+                    return fields
                 name, _, value = line.partition(": ")
                 fields[name] = value
         raise AssertionError("the stream ended")
@@ -43,8 +59,9 @@ class Stream:
 
 
 @asynccontextmanager
-async def listening(site: Site, person: Person, *, after: str | None = None) -> AsyncIterator[Stream]:
-    headers = site.signature(person, "GET", PATH) | ({"Last-Event-ID": after} if after else {})
+async def listening(site: Site, person: Person | str, *, after: str | None = None) -> AsyncIterator[Stream]:
+    headers = {"Authorization": f"Bearer {person}"} if isinstance(person, str) else site.signature(person, "GET", PATH)
+    headers |= {"Last-Event-ID": after} if after else {}
     async with site.client.stream("GET", PATH, headers=headers) as answer:
         assert answer.status_code == 200, await answer.aread()
         assert answer.headers["content-type"] == "text/event-stream"

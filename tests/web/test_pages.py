@@ -357,7 +357,7 @@ def messages() -> Iterator[str]:
     for template in TEMPLATES:
         for _, message, _, _ in extract_from_file("jinja2", template):
             yield str(message)
-    for module in ("pages.py", "staff_views.py", "proof_views.py", "proof_words.py"):
+    for module in ("apps.py", "pages.py", "staff_views.py", "proof_views.py", "proof_words.py"):
         for _, message, _, _ in extract_from_file("python", WEB / module, keywords={"N_": None, "text": None}):
             yield str(message)
 

@@ -176,3 +176,27 @@ async def test_a_handle_is_chosen_once_and_leads_to_its_owner(site: Site) -> Non
     assert (await site.refused(other, "POST", "/v1/handle", {"handle": "wanj1ru_k"}))["code"] == "already_taken"
     await site.ok(person, "POST", "/v1/language", {"language": "fr"})
     assert (await site.ok(person, "GET", "/v1/accounts/me"))["language"] == "fr"
+
+
+async def test_a_device_says_how_much_a_day_a_pin_may_take(site: Site) -> None:
+    person, _ = await enrolled(site)
+    assert (await site.ok(person, "GET", "/v1/accounts/me"))["pin_per_day"] == 0
+
+    def word(per_day: int, made_at_ms: int) -> dict[str, str]:
+        statement = statements.allow_pin(origin=site.services.config.origin, account=person.account, per_day=per_day, made_at_ms=made_at_ms)
+        return {
+            "statement": base64_text(statement),
+            "device": id_text(person.device),
+            "signature": base64_text(person.key.sign(statement).signature),
+        }
+
+    now_ms = site.services.clock.now_ns() // 1_000_000
+    allowed = await site.ok(None, "POST", "/v1/pin-consent", word(700, now_ms))
+    assert allowed["pin_per_day"] == 700
+    assert await site.ok(None, "POST", "/v1/pin-consent", word(700, now_ms)) == allowed
+    assert (await site.ok(person, "GET", "/v1/accounts/me"))["pin_per_day"] == 700
+    await site.ok(None, "POST", "/v1/pin-consent", word(0, now_ms + 1))
+    assert (await site.ok(person, "GET", "/v1/accounts/me"))["pin_per_day"] == 0
+    assert (await site.refused(None, "POST", "/v1/pin-consent", word(700, now_ms)))["code"] == "not_in_this_state"
+    forged = word(900, now_ms + 2) | {"signature": base64_text(bytes(64))}
+    assert (await site.refused(None, "POST", "/v1/pin-consent", forged))["code"] == "wrong_signature"

@@ -172,6 +172,10 @@ class Town:
         for prefix, ids in self.ids.items():
             if parameters and "id" in parameters and path.startswith(prefix):
                 parameters["id"] = self.chance.choice(ids)
+        if parameters and "account" in parameters:
+            parameters["account"] = id_text(self.customer.account)
+        if parameters and "month" in parameters:
+            parameters["month"] = "2026-11"
         if parameters and "code" in parameters:
             parameters["code"] = "insufficient_funds"
         if case.query and "payee" in case.query:
@@ -186,6 +190,7 @@ class Town:
         elif isinstance(body, dict):
             real: dict[str, Any] = {field: self.chance.choice(self.ids[field]) for field in ("hold", "payment") if field in body}
             real |= {"address": self.spare.address, "number": "+254712345678", "expires_at": self.site.in_seconds(3_600)}
+            real |= {"to": id_text(self.customer.account), "text": "hello"}
             real |= {"reason": "in a test", "language": "en", "payer": id_text(self.spare.account), "since": self.site.in_seconds(-60)}
             real |= {"party": id_text(self.spare.party), "url": "http://127.0.0.1:9/hook", "event_types": [], "tier": "identity_seen"}
             case.body = body | {field: value for field, value in real.items() if field in body}
@@ -247,9 +252,12 @@ TAGS = (
     "batches",
     "standing orders",
     "people",
+    "till",
+    "tills",
     "tokens",
     "webhooks",
     "merchant",
+    "messages",
     "log",
     "staff",
     "operation",

@@ -1,7 +1,8 @@
 """The whole web as one ASGI application: the hot route in front, the other endpoints behind it.
 
     request ─┬─ POST /v1/payments ──> hot
-             ├─ /, /staff, /proof, /static ─> pages
+             ├─ /wallet, /till, /static ─> apps
+             ├─ /, /staff, /proof ───> pages
              ├─ /log/ ──────────────> tiles
              └─ everything else ────> router ──> authentication ──> endpoint
 
@@ -11,6 +12,7 @@ Start and stop belong to `counterfoil.app`: run uvicorn with `lifespan="off"`.
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -22,13 +24,18 @@ from counterfoil.web import openapi
 from counterfoil.web.api.account import AccountEndpoints
 from counterfoil.web.api.asking import AskingEndpoints
 from counterfoil.web.api.events import EventEndpoints
+from counterfoil.web.api.links import LinkEndpoints
 from counterfoil.web.api.merchants import MerchantEndpoints
+from counterfoil.web.api.messages import MessageEndpoints
 from counterfoil.web.api.operation import OperationEndpoints
 from counterfoil.web.api.people import PeopleEndpoints
 from counterfoil.web.api.proofs import ProofEndpoints
 from counterfoil.web.api.scheme import SchemeEndpoints
 from counterfoil.web.api.sign_in import SignInEndpoints
 from counterfoil.web.api.staff import StaffEndpoints
+from counterfoil.web.api.statements import StatementEndpoints
+from counterfoil.web.api.tills import TillEndpoints
+from counterfoil.web.apps import Apps
 from counterfoil.web.authentication import Authenticator
 from counterfoil.web.endpoint import Endpoint, Operation
 from counterfoil.web.guesses import Guesses
@@ -37,6 +44,7 @@ from counterfoil.web.hot import HotPayments
 from counterfoil.web.incoming import Application, Receive, Scope, Send, request_ids
 from counterfoil.web.metrics import Metrics, Reading
 from counterfoil.web.pages import Pages, is_page
+from counterfoil.web.problems import Titles
 from counterfoil.web.public_log import PublicLog
 from counterfoil.web.router import Router
 from counterfoil.web.services import Services
@@ -61,6 +69,7 @@ class WebApplication:
         operations: everything that is offered, the hot route included.
         document: the OpenAPI description.
         sessions: of staff who look at the pages.
+        apps: wallet and till.
     """
 
     def __init__(
@@ -69,6 +78,7 @@ class WebApplication:
         hot: HotPayments,
         router: Application,
         pages: Application,
+        apps: Apps,
         tiles: Application,
         operations: list[Operation],
         document: dict[str, Any],
@@ -77,6 +87,7 @@ class WebApplication:
         self.hot = hot
         self._router = router
         self._pages = pages
+        self.apps = apps
         self._tiles = tiles
         self.sessions = sessions
         self.operations = operations
@@ -86,6 +97,8 @@ class WebApplication:
         if scope["type"] == "http":
             if scope["path"] == HOT_PATH and scope["method"] == "POST" and not scope["query_string"]:
                 await self.hot(scope, receive, send)
+            elif self.apps.has(scope["path"]):
+                await self.apps(scope, receive, send)
             elif is_page(scope["path"]):
                 await self._pages(scope, receive, send)
             elif scope["path"].startswith(LOG_PREFIX):
@@ -107,12 +120,14 @@ def create_app(services: Services) -> WebApplication:
     published = PublishedLog(log_folder(config))
     metrics = Metrics(lambda: _reading(services, published))
     public_log = PublicLog(published.folder, clock)
+    titles = Titles(config.languages)
     hot = HotPayments(
         payments=services.payments,
         clock=clock,
         guesses=guesses,
         metrics=metrics,
         next_request_id=next_request_id,
+        titles=titles,
         body_size_max=config.body_size_max,
         common_headers=COMMON_HEADERS,
     )
@@ -127,20 +142,43 @@ def create_app(services: Services) -> WebApplication:
     endpoints: list[Endpoint] = [
         *SchemeEndpoints(config=config, clock=clock, payments=services.payments, parties=services.parties, guesses=guesses).endpoints(),
         *AccountEndpoints(
-            payments=services.payments, parties=services.parties, ledger=services.ledger, history=services.history
+            payments=services.payments,
+            parties=services.parties,
+            ledger=services.ledger,
+            history=services.history,
+            zone=ZoneInfo(config.time_zone),
+        ).endpoints(),
+        *StatementEndpoints(
+            config=config,
+            clock=clock,
+            currency=services.payments.rules.currency,
+            parties=services.parties,
+            ledger=services.ledger,
+            history=services.history,
         ).endpoints(),
         *AskingEndpoints(
             requests=services.requests, batches=services.batches, standing=services.standing, rules=services.payments.rules
         ).endpoints(),
         *PeopleEndpoints(parties=services.parties, guesses=guesses).endpoints(),
+        *LinkEndpoints(parties=services.parties, clock=clock).endpoints(),
         *MerchantEndpoints(tokens=services.tokens, webhooks=services.webhooks).endpoints(),
-        *EventEndpoints(feed=services.feed, clock=clock).endpoints(),
+        *EventEndpoints(feed=services.feed, hub=services.hub, clock=clock).endpoints(),
+        *MessageEndpoints(conversations=services.conversations, happenings=services.happenings, parties=services.parties).endpoints(),
         *StaffEndpoints(
             parties=services.parties,
             approvals=services.approvals,
             ledger=services.ledger,
             clock=clock,
             currency_ledger=services.payments.rules.currency.ledger,
+        ).endpoints(),
+        *TillEndpoints(
+            config=config,
+            acceptance=services.acceptance,
+            parties=services.parties,
+            ledger=services.ledger,
+            feed=services.feed,
+            clock=clock,
+            guesses=guesses,
         ).endpoints(),
         *ProofEndpoints(
             payments=services.payments,
@@ -161,12 +199,22 @@ def create_app(services: Services) -> WebApplication:
         clock=clock,
         metrics=metrics,
         next_request_id=next_request_id,
+        titles=titles,
         body_size_max=config.body_size_max,
         common_headers=COMMON_HEADERS,
     )
     pages = Pages(services, sessions, public_log).application()
     tiles = Tiles(public_log.folder, metrics=metrics, next_request_id=next_request_id, common_headers=COMMON_HEADERS)
-    return WebApplication(hot=hot, router=router, pages=pages, tiles=tiles, operations=operations, document=document, sessions=sessions)
+    return WebApplication(
+        hot=hot,
+        router=router,
+        pages=pages,
+        apps=Apps(config),
+        tiles=tiles,
+        operations=operations,
+        document=document,
+        sessions=sessions,
+    )
 
 
 def _reading(services: Services, published: PublishedLog) -> Reading:

@@ -63,6 +63,7 @@ class HotPayments:
         guesses: Guesses,
         metrics: Metrics,
         next_request_id: Callable[[], str],
+        titles: problems.Titles,
         body_size_max: int,
         common_headers: list[problems.Header],
     ) -> None:
@@ -71,6 +72,7 @@ class HotPayments:
         self.guesses = guesses
         self.metrics = metrics
         self.next_request_id = next_request_id
+        self.titles = titles
         self.body_size_max = body_size_max
         self._common_headers = common_headers
         self._headers = [*common_headers, (b"content-type", b"application/json"), (b"cache-control", b"no-store")]
@@ -123,13 +125,13 @@ class HotPayments:
             answer_headers = [*self._headers, (b"content-length", b"%d" % len(answer))]
         except CounterfoilError as error:
             outcome = error.code
-            status, answer_headers, answer = problems.render(error, self.next_request_id())
+            status, answer_headers, answer = problems.render(error, self.next_request_id(), self.titles.language(headers))
             answer_headers += self._common_headers
         except Exception:
             request_id = self.next_request_id()
             log.exception("payment_failed", request_id=request_id)
             outcome = InternalError.code
-            status, answer_headers, answer = problems.render(InternalError(), request_id)
+            status, answer_headers, answer = problems.render(InternalError(), request_id, self.titles.language(headers))
             answer_headers += self._common_headers
         self.metrics.payment(outcome, self.clock.monotonic_ns() - started)
         return status, answer_headers, answer

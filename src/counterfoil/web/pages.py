@@ -4,7 +4,8 @@
     /proof                  the public log: how it stands, and how to check it; /proof/check: a receipt, checked by the browser
     /staff                  the books at a glance; /staff/accounts, /staff/transfers, /staff/proposals, /staff/messages
     /staff/sign-in?token=   a link that works once (see `sessions`)
-    /static/...             style and mark
+    /basic/...              for holders on phones without scripts (see `basic`)
+    /pay/...                payment links, a stall's poster, slips of sales (see `till_pages`)
 
 Language: `?lang=`, else what the browser prefers. Nothing from elsewhere, and a policy that says so; no script either, but on
 /proof/check, where the holder's own browser does the checking.
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 import jinja2
 import msgspec
@@ -23,27 +24,26 @@ import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.routing import BaseRoute, Route
 
-from counterfoil.errors import CounterfoilError, Forbidden, InternalError, NotFound, Refused, TooLarge
+from counterfoil.errors import CounterfoilError, InternalError, NotFound, Refused
 from counterfoil.moments import moment_text
 from counterfoil.parties.types import Permission
+from counterfoil.web.basic import HOME, BasicPages, is_basic
 from counterfoil.web.i18n import Language, languages, negotiate
+from counterfoil.web.page_forms import FORM_SIZE_MAX, check_same_site, posted
 from counterfoil.web.proof_views import ProofViews
 from counterfoil.web.public_log import PublicLog
 from counterfoil.web.services import Services
 from counterfoil.web.sessions import SESSION_LIFETIME_S, StaffSessions
 from counterfoil.web.staff_views import StaffViews
+from counterfoil.web.till_pages import PayPages, is_pay
 from counterfoil.web.values import base64_text
 
 log = structlog.get_logger(__name__)
 
 HERE = Path(__file__).parent
 COOKIE = "counterfoil_staff"
-FORM_SIZE_MAX = 1_024
-"""Bytes of a posted form."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -63,7 +63,7 @@ View = Callable[[StaffViews, Request], Awaitable[tuple[str, dict[str, Any]]]]
 
 def is_page(path: str) -> bool:
     """Whether an address belongs to the pages; everything else is the API's."""
-    return path in ("/", "/staff", "/proof") or path.startswith(_OURS)
+    return path in ("/", "/staff", "/proof") or path.startswith(_OURS) or is_basic(path) or is_pay(path)
 
 
 class SchemeView(msgspec.Struct, frozen=True):
@@ -86,6 +86,8 @@ class Pages:
         config = services.config
         self.scheme = SchemeView(config.scheme_name, config.currency.code, config.origin, config.sandbox)
         self._environments = {code: self._environment(language) for code, language in self.languages.items()}
+        self.pay = PayPages(services, render=self.render, language=self._language, problem=self.problem)
+        self.basic = BasicPages(services, render=self._render_basic, language=self._language, problem=self.problem)
 
     def application(self) -> Starlette:
         """All pages as an application; an address or method that none of them has, or a bug, is told as a page, too."""
@@ -107,7 +109,8 @@ class Pages:
             Route("/staff/sign-in", self.sign_in),
             Route("/staff/sign-in", self.signed_in, methods=["POST"]),
             Route("/staff/sign-out", self.sign_out, methods=["POST"]),
-            Mount("/static", _Static(directory=HERE / "static")),
+            *self.basic.routes(),
+            *self.pay.routes(),
         ]
 
     # For everybody
@@ -132,8 +135,8 @@ class Pages:
 
     async def signed_in(self, request: Request) -> Response:
         try:
-            _check_same_site(request)
-            form = await _form(request)
+            check_same_site(request)
+            form = await posted(request)
         except Refused as refusal:
             return self.problem(request, refusal)
         session = self.sessions.redeem(form.get("token", ""))
@@ -148,7 +151,7 @@ class Pages:
 
     async def sign_out(self, request: Request) -> Response:
         try:
-            _check_same_site(request)
+            check_same_site(request)
         except Refused as refusal:
             return self.problem(request, refusal)
         self.sessions.end(request.cookies.get(COOKIE, ""))
@@ -206,6 +209,9 @@ class Pages:
             answer.set_cookie("counterfoil_language", chosen, max_age=365 * 86_400, path="/", httponly=True, samesite="lax")
         return answer
 
+    def _render_basic(self, request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
+        return self.render(request, template, status=status, home=HOME, **context)
+
     def _language(self, request: Request) -> Language:
         for code in (request.query_params.get("lang"), request.cookies.get("counterfoil_language")):
             if code in self.languages:
@@ -232,15 +238,6 @@ class Pages:
         return environment
 
 
-class _Static(StaticFiles):
-    """Files that come with the product, under the pages' own policy."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        answer = await super().get_response(path, scope)
-        answer.headers.update({name: HEADERS[name] for name in ("Content-Security-Policy", "X-Content-Type-Options")})
-        return answer
-
-
 def N_(text: str) -> str:  # noqa: N802 - gettext's own mark for texts that are translated later
     return text
 
@@ -251,17 +248,6 @@ _STAFF_LINKS = (
     ("/staff/transfers", N_("Transfers")),
     ("/staff/proposals", N_("Proposals")),
     ("/staff/messages", N_("Messages")),
-)
-
-
-_ERRORS = (  # sentences of `errors` that these pages can show
-    N_("The request is not in the form we expect."),
-    N_("You are not allowed to do this."),
-    N_("There is no such thing, or it is not yours to see."),
-    N_("The request is larger than we accept."),
-    N_("Too many requests. Wait a little."),
-    N_("Something broke on our side, and we do not know whether this was done. Ask again with the same id."),
-    N_("We do not know yet whether this was done. Ask again with the same id: it cannot happen twice."),
 )
 
 
@@ -305,19 +291,3 @@ def _in_language(request: Request, code: str) -> str:
     """This page's address in another language."""
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("lang", "token")]
     return f"{request.url.path}?{urlencode([*kept, ('lang', code)])}"
-
-
-def _check_same_site(request: Request) -> None:
-    """Forbidden when another site's page made the browser send this. Source: W3C Fetch Metadata."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise Forbidden
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a posted form of at most FORM_SIZE_MAX bytes."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > FORM_SIZE_MAX:
-            raise TooLarge(size_max=FORM_SIZE_MAX)
-    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}

@@ -34,6 +34,7 @@ class Router:
         clock: Clock,
         metrics: Metrics,
         next_request_id: Callable[[], str],
+        titles: problems.Titles,
         body_size_max: int,
         common_headers: Sequence[problems.Header],
     ) -> None:
@@ -41,6 +42,7 @@ class Router:
         self.clock = clock
         self.metrics = metrics
         self.next_request_id = next_request_id
+        self.titles = titles
         self.body_size_max = body_size_max
         self._common_headers = list(common_headers)
         self._routes: dict[str, dict[str, Operation]] = {}
@@ -63,12 +65,12 @@ class Router:
         try:
             answer = await self._answer(request, receive)
         except CounterfoilError as error:
-            answer = _problem(error, request)
+            answer = self._problem(error, request)
         except ClientGone:
             return
         except Exception:
             log.exception("request_failed", request_id=request.request_id, route=request.route)
-            answer = _problem(InternalError(), request)
+            answer = self._problem(InternalError(), request)
         self.metrics.request(request.method if request.route != NO_ROUTE else "", request.route, answer.status)
         log.info(
             "request",
@@ -109,9 +111,8 @@ class Router:
             raise MethodNotAllowed(allow=sorted(methods))
         return methods[request.method], values
 
-
-def _problem(error: CounterfoilError, request: Incoming) -> Answer:
-    status, headers, body = problems.render(error, request.request_id)
-    # Not "connection: close", even for a body that is too large: closing while it is still coming would lose our answer.
-    kept = tuple(header for header in headers if header[0] not in (b"content-type", b"content-length"))
-    return Answer(body, status=status, media_type=problems.MEDIA_TYPE, headers=kept)
+    def _problem(self, error: CounterfoilError, request: Incoming) -> Answer:
+        status, headers, body = problems.render(error, request.request_id, self.titles.language(request.headers))
+        # Not "connection: close", even for a body that is too large: closing while it is still coming would lose our answer.
+        kept = tuple(header for header in headers if header[0] not in (b"content-type", b"content-length"))
+        return Answer(body, status=status, media_type=problems.MEDIA_TYPE, headers=kept)

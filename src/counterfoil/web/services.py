@@ -6,18 +6,22 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from counterfoil.acceptance.service import Acceptance
 from counterfoil.assurance.audits import Audited
 from counterfoil.assurance.witnesses import WitnessStatus
+from counterfoil.channels.conversations import Conversations
 from counterfoil.channels.webhooks import Webhooks
 from counterfoil.clock import Clock
 from counterfoil.config import Config
 from counterfoil.ledger.service import Ledger
 from counterfoil.parties.approvals import Approvals
+from counterfoil.parties.happenings import Happenings
 from counterfoil.parties.service import Parties
 from counterfoil.parties.tokens import Tokens
 from counterfoil.payments.batches import Batches
 from counterfoil.payments.feed import Feed
 from counterfoil.payments.history import History
+from counterfoil.payments.hub import Hub
 from counterfoil.payments.receipts import Receipts
 from counterfoil.payments.requests import Requests
 from counterfoil.payments.service import Payments
@@ -83,6 +87,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     history: History
     feed: Feed
     webhooks: Webhooks
+    hub: Hub
+    conversations: Conversations
+    happenings: Happenings
+    acceptance: Acceptance
     is_running: Callable[[], bool]
     last_check: Callable[[], CheckResult | None] = no_check
     receipts: Receipts | None = None

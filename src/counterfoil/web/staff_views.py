@@ -82,6 +82,7 @@ NOTICE_KINDS = {
     "number_changed": N_("number changed"),
     "welcome": N_("welcome"),
     "device_added": N_("device added"),
+    "pin_allowed": N_("payments by PIN allowed or stopped"),
     "device_revoked": N_("device taken away"),
     "recovery_started": N_("recovery started"),
     "recovery_done": N_("recovery done"),

@@ -53,6 +53,15 @@ Moment = Annotated[
         extra_json_schema={"format": "date-time"},
     ),
 ]
+MonthText = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=7,
+        description="a calendar month of the scheme's time zone",
+        examples=["2026-11"],
+        extra_json_schema={"pattern": "^(19[7-9][0-9]|2[01][0-9]{2})-(0[1-9]|1[0-2])$"},
+    ),
+]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_SIZE_MAX)]
 Cursor = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{22}$", max_length=22, description="where the page before ended; opaque")]
 

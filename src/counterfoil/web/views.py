@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from counterfoil.clock import NANOSECONDS
 from counterfoil.moments import moment_text
 from counterfoil.payments.fees import PaidBy, Service
 from counterfoil.payments.orders import OrderKind
@@ -65,6 +66,7 @@ class ReceiptView(msgspec.Struct, frozen=True, gc=False):
         reference: the request, hold or payment that this answers.
         account: whose receipt this is; `balance` and `available` are that account's, right after this payment.
         order_hash: SHA-256 of what was authorised.
+        held_until: when a hold ends by itself; null for everything else.
     """
 
     id: UuidText
@@ -84,6 +86,7 @@ class ReceiptView(msgspec.Struct, frozen=True, gc=False):
     available: AmountOrZero
     order_hash: Base64Url
     acknowledgement: AcknowledgementView
+    held_until: Moment | None = None
 
 
 def receipt_view(receipt: Receipt) -> ReceiptView:
@@ -107,6 +110,7 @@ def receipt_view(receipt: Receipt) -> ReceiptView:
         available=receipt.available,
         order_hash=base64_text(payment.order_hash),
         acknowledgement=acknowledgement_view(receipt.acknowledgement),
+        held_until=moment_text(receipt.completed_at + payment.timeout_s * NANOSECONDS) if payment.timeout_s else None,
     )
 
 

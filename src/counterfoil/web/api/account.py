@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -24,6 +25,7 @@ from counterfoil.errors import (
     RecoveryWaiting,
     Unavailable,
 )
+from counterfoil.ledger.chart import TransferCode
 from counterfoil.ledger.service import Ledger
 from counterfoil.moments import moment_text
 from counterfoil.money import AMOUNT_MAX
@@ -31,7 +33,9 @@ from counterfoil.parties.service import Parties
 from counterfoil.parties.tokens import Scope
 from counterfoil.parties.types import Freeze, Holder, PartyKind
 from counterfoil.payments.history import PAGE_SIZE_MAX, Entry, History
+from counterfoil.payments.months import span_of
 from counterfoil.payments.orders import Order, OrderKind
+from counterfoil.payments.search import TEXT_LENGTH_MAX, Wanted, search
 from counterfoil.payments.service import MANDATE_EXPIRY_MS, Mandate, Payments
 from counterfoil.payments.types import AuthorisationClass, Payment
 from counterfoil.web.access import Principal, holder_or, server
@@ -42,6 +46,7 @@ from counterfoil.web.values import (
     Cursor,
     Difference,
     Moment,
+    MonthText,
     UuidText,
     cursor_text,
     parse_cursor,
@@ -50,6 +55,7 @@ from counterfoil.web.values import (
 )
 from counterfoil.web.views import KINDS, ReceiptView, receipt_view
 
+_CODES = {code.name.lower(): code for code in TransferCode}
 Memo = Annotated[str, msgspec.Meta(max_length=256)]
 
 
@@ -83,7 +89,11 @@ class RecoveryView(msgspec.Struct, frozen=True):
 
 
 class AccountView(msgspec.Struct, frozen=True):
-    """The caller's account. `available` is the balance less what is held for others."""
+    """The caller's account. `available` is the balance less what is held for others.
+
+    `pin_per_day`: minor units a day that may be paid by PIN, as a device of the caller said; 0 nothing; null for an account
+    without a device, which only the scheme's own limit concerns.
+    """
 
     account: UuidText
     party: UuidText
@@ -100,13 +110,25 @@ class AccountView(msgspec.Struct, frozen=True):
     limits: LimitsView
     freezes: list[FreezeView]
     recovery: RecoveryView | None
+    pin_per_day: AmountOrZero | None
 
 
 class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which page: `cursor` from the page before, newest first."""
+    """Which page: `cursor` from the page before, newest first; and which entries, when not all.
+
+    Attributes:
+        kind: the entries' `code`: payment, fee, hold, refund, ...
+        month: of the scheme's time zone, like 2026-11.
+        counterparty: the other account.
+        q: contained in the counterparty's name or the memo, whatever the case.
+    """
 
     cursor: Cursor | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_SIZE_MAX)] = 50
+    kind: Annotated[str, msgspec.Meta(max_length=40)] | None = None
+    month: MonthText | None = None
+    counterparty: UuidText | None = None
+    q: Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_LENGTH_MAX)] | None = None
 
 
 class EntryView(msgspec.Struct, frozen=True):
@@ -134,10 +156,15 @@ class EntryView(msgspec.Struct, frozen=True):
 
 
 class HistoryView(msgspec.Struct, frozen=True):
-    """A page. `next` is the cursor of the following page; null at the end."""
+    """A page. `next` is the cursor of the following page; null at the end.
+
+    Where only some entries are wanted, a page may have fewer than `limit`, or none, and still not be the last: one request looks
+    at 1,000 entries. `looked_to` says how far it came; null when all entries were wanted, or when it came to the end.
+    """
 
     entries: list[EntryView]
     next: Cursor | None
+    looked_to: Moment | None = None
 
 
 class CaptureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -170,11 +197,12 @@ class RefundBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AccountEndpoints:
     """The caller's own account."""
 
-    def __init__(self, *, payments: Payments, parties: Parties, ledger: Ledger, history: History) -> None:
+    def __init__(self, *, payments: Payments, parties: Parties, ledger: Ledger, history: History, zone: ZoneInfo) -> None:
         self.payments = payments
         self.parties = parties
         self.ledger = ledger
-        self.page_of = history.page
+        self.entries = history
+        self.zone = zone
 
     def endpoints(self) -> list[Endpoint]:
         read = holder_or(Scope.PAYMENTS_READ)
@@ -226,16 +254,41 @@ class AccountEndpoints:
             limits=limits_view(holder),
             freezes=[freeze_view(freeze) for freeze in holder.freezes],
             recovery=recovery_view(holder),
+            pin_per_day=holder.pin_per_day,
         )
 
     async def history(self, caller: Principal, query: HistoryQuery) -> HistoryView:
-        """The account's entries, newest first, each with the balance after it."""
-        entries = await self.page_of(caller.account, before=parse_cursor(query.cursor, maximum=AMOUNT_MAX), limit=query.limit)
+        """The account's entries, newest first, each with the balance after it; all of them, or those of a kind, month or name."""
+        before = parse_cursor(query.cursor, maximum=AMOUNT_MAX)
+        wanted = self._wanted(query)
+        if wanted != Wanted():
+            found = await search(self.entries, self._name, caller.account, wanted, before=before, limit=query.limit)
+            views = [await self._entry(entry) for entry in found.entries]
+            following = cursor_text(found.next) if found.next else None
+            return HistoryView(views, following, moment_text(found.looked_to) if found.next else None)
+        entries = await self.entries.page(caller.account, before=before, limit=query.limit)
         views = [await self._entry(entry) for entry in entries]
         return HistoryView(views, cursor_text(entries[-1].timestamp) if len(entries) == query.limit else None)
 
+    def _wanted(self, query: HistoryQuery) -> Wanted:
+        if query.kind is not None and query.kind not in _CODES:
+            raise Malformed("kind", f"must be one of {', '.join(_CODES)}")
+        if query.q is not None and not query.q.strip():
+            raise Malformed("q", "must have something to look for")
+        span = span_of(query.month, self.zone) if query.month is not None else None
+        return Wanted(
+            code=_CODES[query.kind] if query.kind else None,
+            since=span.start if span else 0,
+            until=span.end if span else 0,
+            counterparty=parse_uuid(query.counterparty, "counterparty") if query.counterparty is not None else 0,
+            text=query.q.strip() if query.q else "",
+        )
+
+    async def _name(self, account: int) -> str | None:
+        holder = await self.parties.directory.holder(account)
+        return holder.name if holder else None
+
     async def _entry(self, entry: Entry) -> EntryView:
-        holder = await self.parties.directory.holder(entry.counterparty)
         return EntryView(
             transfer=uuid_text(entry.transfer.id),
             at=moment_text(entry.timestamp),
@@ -245,7 +298,7 @@ class AccountEndpoints:
             balance=entry.balance,
             available=entry.available,
             counterparty=uuid_text(entry.counterparty),
-            counterparty_name=holder.name if holder else None,
+            counterparty_name=await self._name(entry.counterparty),
             payment=uuid_text(entry.payment.id) if entry.payment else None,
             kind=KINDS[entry.payment.kind] if entry.payment else None,
             memo=entry.payment.memo if entry.payment else "",

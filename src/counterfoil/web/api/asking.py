@@ -54,22 +54,29 @@ _SIGNED = (IdReused, WrongScheme, PartyClosed, AccountFrozen)
 
 
 class RequestBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request to pay by a merchant's server. `payer` null: anyone may pay; `amount` null: the payer decides."""
+    """A request to pay by a merchant's server. `payer` null: anyone may pay; `amount` null: the payer decides.
+
+    With `hold` the money is to be set aside, not paid: that needs an amount.
+    """
 
     id: UuidText
     expires_at: Moment
     payer: UuidText | None = None
     amount: Amount | None = None
     memo: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    hold: bool = False
 
 
 class RequestView(msgspec.Struct, frozen=True):
-    """A request as it stands. `paid_by` is the payment that answered it."""
+    """A request as it stands. `paid_by` is the payment, or the hold, that answered it; `payer` null: anyone may pay."""
 
     id: UuidText
     payee: UuidText
+    payee_name: str
     payer: UuidText | None
+    payer_name: str | None
     amount: Amount | None
+    purpose: Annotated[str, msgspec.Meta(description="pay, cash_in or hold")]
     cash_in: bool
     memo: str
     state: RequestState
@@ -235,7 +242,7 @@ class AskingEndpoints:
 
     async def create_request(self, body: SignedBody) -> RequestView:
         """Ask somebody for money, by a signed form (`counterfoil/request-to-pay/v1`). A repeat answers the same request."""
-        return request_view(await self.requests.create(SignedOrder(*body.parts())))
+        return await self._view(await self.requests.create(SignedOrder(*body.parts())))
 
     async def ask(self, caller: Principal, body: RequestBody) -> RequestView:
         """Ask somebody for money, by a merchant's server. A repeat with the same id answers the same request."""
@@ -247,27 +254,47 @@ class AskingEndpoints:
             amount=body.amount or 0,
             id=parse_uuid(body.id, "id"),
             expiry_ms=parse_moment(body.expires_at, "expires_at") // 1_000_000,
-            cash_in=0,
+            purpose=forms.Purpose.HOLD if body.hold else forms.Purpose.PAY,
             memo=body.memo,
         )
-        return request_view(await self.requests.create_under_mandate(form))
+        return await self._view(await self.requests.create_under_mandate(form))
 
     async def list_requests(self, caller: Principal, query: RequestsQuery) -> RequestsView:
         """Requests by the caller or addressed to them, newest first."""
         found = await self.requests.of_account(caller.account, before=parse_cursor(query.cursor), limit=query.limit)
-        return RequestsView([request_view(each) for each in found], cursor_text(found[-1].id) if len(found) == query.limit else None)
+        return RequestsView([await self._view(each) for each in found], cursor_text(found[-1].id) if len(found) == query.limit else None)
 
     async def request(self, caller: Principal, id: int) -> RequestView:
         """A request, for those it concerns; for anyone when it names no payer."""
-        return request_view(await self.requests.find(id, caller.account))
+        return await self._view(await self.requests.find(id, caller.account))
 
     async def decline(self, caller: Principal, id: int) -> RequestView:
         """Say no to a request. A repeat answers the same."""
-        return request_view(await self.requests.decline(id, caller.account))
+        return await self._view(await self.requests.decline(id, caller.account))
 
     async def cancel_request(self, caller: Principal, id: int) -> RequestView:
         """Take one's own request back. A repeat answers the same."""
-        return request_view(await self.requests.cancel(id, caller.account))
+        return await self._view(await self.requests.cancel(id, caller.account))
+
+    async def _view(self, request: PaymentRequest) -> RequestView:
+        """With the names of both sides: who is asked must see who asks."""
+        payee = await self.requests.parties.holder(request.payee)
+        payer = await self.requests.parties.holder(request.payer) if request.payer else None
+        return RequestView(
+            id=uuid_text(request.id),
+            payee=uuid_text(request.payee),
+            payee_name=payee.name,
+            payer=uuid_text(request.payer) if request.payer else None,
+            payer_name=payer.name if payer else None,
+            amount=request.amount,
+            purpose=request.purpose.name.lower(),
+            cash_in=request.purpose is forms.Purpose.CASH_IN,
+            memo=request.memo,
+            state=request.state,
+            paid_by=uuid_text(request.paid_by) if request.paid_by else None,
+            created_at=moment_text(request.created_at),
+            expires_at=moment_text(request.expires_at),
+        )
 
     # Batches
 
@@ -306,21 +333,6 @@ class AskingEndpoints:
     async def cancel_standing_order(self, caller: Principal, id: int) -> StandingView:
         """End a standing order. A repeat answers the same."""
         return _standing(await self.standing.cancel(id, caller.account))
-
-
-def request_view(request: PaymentRequest) -> RequestView:
-    return RequestView(
-        id=uuid_text(request.id),
-        payee=uuid_text(request.payee),
-        payer=uuid_text(request.payer) if request.payer else None,
-        amount=request.amount,
-        cash_in=request.cash_in,
-        memo=request.memo,
-        state=request.state,
-        paid_by=uuid_text(request.paid_by) if request.paid_by else None,
-        created_at=moment_text(request.created_at),
-        expires_at=moment_text(request.expires_at),
-    )
 
 
 def _batch(status: BatchStatus) -> BatchView:

@@ -4,6 +4,10 @@
     event: payment.received
     data: {"type": "payment.received", "amount": 500, "balance": 12500, ...}
 
+Besides movements of money it carries, as they happen and without an id, what the lists of messages, requests and notices say
+in full: `message.received`, `request.received`, `request.changed` and `notice` (see `payments.hub`), with the ids of what it is
+about. Nobody is told these twice or afterwards: a client asks for the lists when it connects.
+
 A heartbeat (a comment line) every 15 seconds keeps proxies from closing the line. Who reads too slowly is cut off, and goes
 on from the last event it saw. A stream ends after an hour at the latest: a revoked device or token does not listen on.
 """
@@ -22,6 +26,8 @@ from counterfoil.moments import moment_text
 from counterfoil.parties.tokens import Scope
 from counterfoil.payments.events import AccountEvent
 from counterfoil.payments.feed import Feed
+from counterfoil.payments.hub import REQUEST_CHANGED, REQUEST_RECEIVED, TYPES, Hub, Listener, Told
+from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.subscription import Subscription
 from counterfoil.web.access import Principal, holder_or
 from counterfoil.web.endpoint import Endpoint
@@ -34,6 +40,11 @@ HEARTBEAT_S = 15.0
 STREAM_S_MAX = 3_600
 RETRY_MS = 1_000
 """Milliseconds after which a client connects again."""
+
+
+_OF_TOKENS = (REQUEST_RECEIVED, REQUEST_CHANGED)
+_ANSWERS = (OrderKind.PAY, OrderKind.HOLD)
+"""Orders whose reference is a request."""
 
 
 class EventView(msgspec.Struct, frozen=True):
@@ -64,8 +75,9 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EventEndpoints:
     """The stream of the caller's events."""
 
-    def __init__(self, *, feed: Feed, clock: Clock, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(self, *, feed: Feed, hub: Hub, clock: Clock, heartbeat_s: float = HEARTBEAT_S) -> None:
         self.feed = feed
+        self.hub = hub
         self.clock = clock
         self.heartbeat_s = heartbeat_s
 
@@ -76,43 +88,53 @@ class EventEndpoints:
     async def events(self, caller: Principal, request: Incoming, query: EventsQuery) -> Answer:
         """What happens to the account, as it happens: server-sent events.
 
-        With `Last-Event-ID` (or `after`) first all that was missed since.
+        With `Last-Event-ID` (or `after`) first all movements that were missed since. A token hears of movements and requests, a
+        device also of messages and notices.
         """
         last = request.header("last-event-id") or query.after
         if last is not None and not re.fullmatch(r"[0-9]{1,19}", last, re.ASCII):
             raise Malformed("Last-Event-ID", "must be the id of an event")
         subscription = self.feed.subscribe(caller.account, after=None if last is None else int(last))
 
+        listener = self.hub.subscribe(caller.account, TYPES if caller.device else _OF_TOKENS)
+
         async def stream(receive: Receive, send: Send) -> None:
-            await self._stream(subscription, receive, send)
+            await self._stream(subscription, listener, receive, send)
 
         return Answer(media_type=MEDIA_TYPE, headers=((b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")), stream=stream)
 
-    async def _stream(self, subscription: Subscription, receive: Receive, send: Send) -> None:
+    async def _stream(self, subscription: Subscription, listener: Listener, receive: Receive, send: Send) -> None:
         """Until the client goes, reads too slowly, an hour has passed, or the server stops."""
         gone = asyncio.create_task(_disconnected(receive))
         ends_at = self.clock.monotonic_ns() + STREAM_S_MAX * NANOSECONDS
         following: asyncio.Task[AccountEvent | None] = asyncio.create_task(_next(subscription))
+        listening: asyncio.Task[Told | None] = asyncio.create_task(listener.next())
         try:
             await send({"type": "http.response.body", "body": f"retry: {RETRY_MS}\n\n".encode(), "more_body": True})
             while self.clock.monotonic_ns() < ends_at:
-                await asyncio.wait((gone, following), timeout=self.heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((gone, following, listening), timeout=self.heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
                 if gone.done():
                     return
-                if not following.done():
-                    await send({"type": "http.response.body", "body": b":\n\n", "more_body": True})
-                    continue
-                event = following.result()
-                if event is None:
-                    break
-                following = asyncio.create_task(_next(subscription))
-                await send({"type": "http.response.body", "body": _text(event), "more_body": True})
+                text = b""
+                if following.done():
+                    if (event := following.result()) is None:
+                        break
+                    following = asyncio.create_task(_next(subscription))
+                    text = _text(event)
+                if listening.done():
+                    if (told := listening.result()) is None:
+                        break
+                    listening = asyncio.create_task(listener.next())
+                    text += _told_text(told)
+                await send({"type": "http.response.body", "body": text or b":\n\n", "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
             subscription.close()
-            for task in (gone, following):
+            listener.close()
+            tasks = (gone, following, listening)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(gone, following, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _next(subscription: Subscription) -> AccountEvent | None:
@@ -145,4 +167,12 @@ def _text(event: AccountEvent) -> bytes:
         reference=uuid_text(payment.reference) if payment and payment.reference else None,
         memo=payment.memo if payment else None,
     )
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.timestamp, event.type.encode(), msgspec.json.encode(view))
+    text = b"id: %d\nevent: %s\ndata: %s\n\n" % (event.timestamp, event.type.encode(), msgspec.json.encode(view))
+    if payment and payment.reference and payment.kind in _ANSWERS:
+        text += _told_text(Told(REQUEST_CHANGED, event.timestamp, {"request": uuid_text(payment.reference)}))
+    return text
+
+
+def _told_text(told: Told) -> bytes:
+    data = {"type": told.type, "at": moment_text(told.at), **told.ids}
+    return b"event: %s\ndata: %s\n\n" % (told.type.encode(), msgspec.json.encode(data))

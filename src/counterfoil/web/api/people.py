@@ -12,8 +12,10 @@ from counterfoil.errors import (
     Forbidden,
     NotFound,
     NotInThisState,
+    NotYourAccount,
     PartyClosed,
     PinLocked,
+    RequestTooOld,
     TooMany,
     UnknownDevice,
     WrongCode,
@@ -54,10 +56,11 @@ class CodeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CodeView(msgspec.Struct, frozen=True):
-    """A code is on its way. `code` is told in a sandbox only."""
+    """A code is on its way. `code` is told in a sandbox only; `number` is in full (E.164), as it is to be signed."""
 
     expires_at: Moment
     code: str | None
+    number: str
 
 
 class KeyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,6 +165,25 @@ class PinBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     new: PinText
 
 
+class PinConsentBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Allow payments by PIN up to an amount a day, or stop them: `device` signs `counterfoil/allow-pin/v1`.
+
+    Attributes:
+        statement: the exact bytes that were signed.
+    """
+
+    statement: Base64Url
+    device: UuidText
+    signature: Signature
+
+
+class PinConsentView(msgspec.Struct, frozen=True):
+    """What a PIN may take a day, minor units; 0 is nothing. `made_at`: when the device said so."""
+
+    pin_per_day: AmountOrZero
+    made_at: Moment
+
+
 class HandleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A handle, without or with the @; chosen once."""
 
@@ -219,6 +241,7 @@ class PeopleEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         pin = (WrongPin, PinLocked, TooMany)
+        consent = (WrongSignature, UnknownDevice, NotYourAccount, NotInThisState, RequestTooOld)
         bind = (AlreadyTaken, WrongSignature, UnknownDevice, TooMany, PartyClosed)
         return [
             Endpoint("POST", "/v1/codes", self.send_code, access=PUBLIC, errors=(TooMany,), status=202, tag="people"),
@@ -258,6 +281,7 @@ class PeopleEndpoints:
                 own_signature=True,
             ),
             Endpoint("POST", "/v1/pin", self.change_pin, access=HOLDER, errors=pin, status=204, tag="people"),
+            Endpoint("POST", "/v1/pin-consent", self.allow_pin, access=PUBLIC, errors=consent, tag="people", own_signature=True),
             Endpoint("POST", "/v1/handle", self.set_handle, access=HOLDER, errors=(AlreadyTaken, NotInThisState), tag="people"),
             Endpoint("POST", "/v1/number", self.set_number, access=HOLDER, errors=(AlreadyTaken, WrongCode), status=204, tag="people"),
             Endpoint("POST", "/v1/language", self.set_language, access=HOLDER, status=204, tag="people"),
@@ -270,7 +294,7 @@ class PeopleEndpoints:
         """Send a code that proves a number. The answer is the same whether or not somebody has it."""
         self.guesses.enrolments.spend(request.ip)
         sent = await self.parties.enrolment.send_code(body.number, body.purpose)
-        return CodeView(moment_text(sent.expires_at), sent.code)
+        return CodeView(moment_text(sent.expires_at), sent.code, sent.number)
 
     async def enrol(self, request: Incoming, body: EnrolBody) -> EnrolledView:
         """Open a customer's account with its first device. A repeat by the same device answers the same account."""
@@ -328,6 +352,15 @@ class PeopleEndpoints:
     async def change_pin(self, caller: Principal, body: PinBody) -> None:
         """Set a new PIN on the word of the old one."""
         await self.parties.pins.change(caller.party, body.old, body.new)
+
+    async def allow_pin(self, body: PinConsentBody) -> PinConsentView:
+        """Say how much a day may be paid by PIN from an account that has a device. All devices are told. The newest word counts."""
+        consent = await self.parties.pin_payments.allow(
+            parse_base64(body.statement, "statement"),
+            device=parse_uuid(body.device, "device"),
+            signature=parse_base64(body.signature, "signature"),
+        )
+        return PinConsentView(consent.per_day, moment_text(consent.made_at_ms * 1_000_000))
 
     async def set_handle(self, caller: Principal, body: HandleBody) -> HandleView:
         """Take a handle, once: others must be able to rely on it."""

@@ -20,7 +20,7 @@ from counterfoil.moments import moment_text
 from counterfoil.parties.service import Parties
 from counterfoil.parties.tokens import Scope
 from counterfoil.parties.types import PartyKind
-from counterfoil.payments.fees import PaidBy, Service
+from counterfoil.payments.fees import FeeLine, PaidBy, Service
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.service import Payments
 from counterfoil.web.access import HOLDER, PUBLIC, Principal, holder_or
@@ -49,17 +49,20 @@ class SchemeView(msgspec.Struct, frozen=True):
 
     Attributes:
         origin: the scheme's name, in every order.
+        currency_numeric: ISO 4217 numeric code, as QR codes have it.
         digits: decimal places of the currency: 2 means that 1.00 is 100 minor units.
         region: country in which a number without country code is read.
         rules_hash: SHA-256 of the rules in force, to be named in every order.
         operator_key: Ed25519 key of the operator's acknowledgements.
         server_time: now.
         sandbox: true where nothing is real.
+        tariff: what payments cost, line by line, for quotes without a network; part of the rules.
     """
 
     name: str
     origin: str
     currency: str
+    currency_numeric: str
     digits: int
     region: str
     languages: tuple[str, ...]
@@ -67,6 +70,7 @@ class SchemeView(msgspec.Struct, frozen=True):
     operator_key: Base64Url
     server_time: Moment
     sandbox: bool
+    tariff: tuple[FeeLine, ...]
 
 
 class QuoteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,6 +139,7 @@ class SchemeEndpoints:
             name=self.config.scheme_name,
             origin=rules.origin,
             currency=rules.currency.code,
+            currency_numeric=f"{rules.currency.ledger:03}",
             digits=rules.currency.digits,
             region=self.config.region,
             languages=self.config.languages,
@@ -142,6 +147,7 @@ class SchemeEndpoints:
             operator_key=base64_text(self.payments.acknowledger.public_key),
             server_time=moment_text(self.clock.now_ns()),
             sandbox=self.config.sandbox,
+            tariff=rules.tariff.lines,
         )
 
     async def rules(self) -> Answer:

@@ -8,6 +8,7 @@ English stands in the sources themselves; a language is one .po file a domain. T
 
 from __future__ import annotations
 
+import functools
 import gettext
 import io
 import re
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from babel import Locale
 from babel.messages.mofile import write_mo
@@ -23,8 +25,11 @@ from babel.numbers import format_decimal
 
 from counterfoil.clock import NANOSECONDS
 from counterfoil.money import Currency
+from counterfoil.web.particles import filled
 
 SOURCE = "en"
+PLURAL_RULES = {"0": "none", "n != 1": "one", "n > 1": "one_or_none"}
+"""Names of the rules in catalogues' headers, for scripts, which read no C."""
 HEADER_SIZE_MAX = 500
 """Characters of an Accept-Language header that are read."""
 _RANGE = re.compile(r"([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9]{1,8})*(?:\s*;\s*q=([01](?:\.[0-9]{1,3})?))?", re.ASCII)
@@ -44,8 +49,10 @@ class Language:
         return (self.locale.get_display_name(self.locale) or self.code).capitalize()
 
     def text(self, message: str, /, **values: object) -> str:
-        """The message in this language, `%(name)s` filled in."""
+        """The message in this language, `%(name)s` filled in and Korean particles (see `particles`) chosen."""
         translated = self.translations.gettext(message)
+        if values and "/" in translated and "{" in translated:
+            return filled(translated, values)
         return translated % values if values else translated
 
     def whole(self, number: int) -> str:
@@ -72,6 +79,7 @@ def catalogue_path(domain: str, code: str) -> Path:
     return Path(__file__).with_name(f"{domain}.{code}.po")
 
 
+@functools.cache
 def _translations(code: str) -> gettext.NullTranslations:
     """All domains together: a text that two of them say is the same in both (a test sees to it)."""
     translations = gettext.NullTranslations()
@@ -84,6 +92,25 @@ def _translations(code: str) -> gettext.NullTranslations:
         domain.add_fallback(translations)
         translations = domain
     return translations
+
+
+def catalogue_words(domain: str, code: str) -> dict[str, Any]:
+    """A domain's words for scripts: the language, the name of its plural rule, and a text or the forms of a plural for each message.
+
+    English is without texts: they stand in the scripts.
+    """
+    if code == SOURCE:
+        return {"language": code, "plural": "one", "texts": {}}
+    with catalogue_path(domain, code).open("rb") as file:
+        catalogue = read_po(file, locale=code)
+    texts = {
+        message.id[0] if isinstance(message.id, tuple) else message.id: list(message.string)
+        if isinstance(message.string, tuple)
+        else message.string
+        for message in catalogue
+        if message.id and message.string
+    }
+    return {"language": code, "plural": PLURAL_RULES[catalogue.plural_expr.strip("()")], "texts": texts}
 
 
 def languages(codes: Sequence[str]) -> dict[str, Language]:

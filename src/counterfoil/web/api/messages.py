@@ -1,0 +1,183 @@
+"""Messages between people, and what happened to one's account."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from counterfoil.channels import conversations as conversations_module
+from counterfoil.channels.conversations import TEXT_LENGTH_MAX, Conversations, Message
+from counterfoil.errors import AccountFrozen, IdReused, MessagesBlocked, PartyNotFound, TooMany
+from counterfoil.moments import moment_text
+from counterfoil.money import AMOUNT_MAX
+from counterfoil.parties import happenings as happenings_module
+from counterfoil.parties.happenings import Happening, Happenings
+from counterfoil.parties.service import Parties
+from counterfoil.web.access import HOLDER, Principal
+from counterfoil.web.endpoint import Endpoint
+from counterfoil.web.values import Cursor, Moment, UuidText, cursor_text, parse_cursor, parse_uuid, uuid_text
+
+
+class MessageBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message. `id` is made by the sender, `to` is the account of whoever shall read it."""
+
+    id: UuidText
+    to: UuidText
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=4 * TEXT_LENGTH_MAX, description="at most 1,000 characters in NFC")]
+
+
+class TextView(msgspec.Struct, frozen=True):
+    """What somebody wrote. `read`: when it was read, null until then."""
+
+    id: UuidText
+    from_: UuidText = msgspec.field(name="from")
+    to: UuidText
+    text: str
+    at: Moment
+    read: Moment | None
+
+
+class ThreadView(msgspec.Struct, frozen=True):
+    """The messages with one person, in short. `blocked`: by the caller."""
+
+    account: UuidText
+    name: str
+    last: TextView
+    unread: Annotated[int, msgspec.Meta(ge=0)]
+    blocked: bool
+
+
+class ThreadsView(msgspec.Struct, frozen=True):
+    """A page. `next` is the cursor of the following page; null at the end."""
+
+    threads: list[ThreadView]
+    next: Cursor | None
+
+
+class ConversationView(msgspec.Struct, frozen=True):
+    """A page of the messages with one person, newest first. `blocked`: by the caller."""
+
+    account: UuidText
+    name: str
+    blocked: bool
+    messages: list[TextView]
+    next: Cursor | None
+
+
+class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which page: `cursor` from the page before, newest first."""
+
+    cursor: Cursor | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=conversations_module.PAGE_SIZE_MAX)] = 50
+
+
+class NoticeView(msgspec.Struct, frozen=True):
+    """Something that happened to the account.
+
+    Attributes:
+        kind: opened, device_added, device_revoked, recovery_started, recovery_done, recovery_cancelled, pin_set, pin_allowed,
+            number_changed, handle_set, own_limits_set, tier_changed, frozen, unfrozen, token_created, token_revoked, closed.
+        by: self, staff, or scheme (by its rules: a recovery whose time had come).
+        facts: by kind: device; handle; per_payment, per_day, per_month (minor units, null for none); before, after; reason; label, scopes.
+    """
+
+    id: UuidText
+    kind: str
+    at: Moment
+    by: str
+    facts: dict[str, str | int | None]
+
+
+class NoticesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which page: `cursor` from the page before, newest first."""
+
+    cursor: Cursor | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=happenings_module.PAGE_SIZE_MAX)] = 50
+
+
+class NoticesView(msgspec.Struct, frozen=True):
+    """A page. `next` is the cursor of the following page; null at the end."""
+
+    notices: list[NoticeView]
+    next: Cursor | None
+
+
+class MessageEndpoints:
+    """Conversations and notices of the caller."""
+
+    def __init__(self, *, conversations: Conversations, happenings: Happenings, parties: Parties) -> None:
+        self.conversations = conversations
+        self.happenings = happenings
+        self.parties = parties
+
+    def endpoints(self) -> list[Endpoint]:
+        refusals = (PartyNotFound, AccountFrozen, MessagesBlocked, TooMany, IdReused)
+        nobody = (PartyNotFound,)
+        return [
+            Endpoint("POST", "/v1/messages", self.send, access=HOLDER, errors=refusals, status=201, tag="messages"),
+            Endpoint("GET", "/v1/threads", self.threads, access=HOLDER, tag="messages"),
+            Endpoint("GET", "/v1/threads/{account}", self.thread, access=HOLDER, errors=nobody, tag="messages"),
+            Endpoint("POST", "/v1/threads/{account}/read", self.read, access=HOLDER, status=204, tag="messages"),
+            Endpoint("POST", "/v1/threads/{account}/block", self.block, access=HOLDER, errors=nobody, status=204, tag="messages"),
+            Endpoint("POST", "/v1/threads/{account}/unblock", self.unblock, access=HOLDER, status=204, tag="messages"),
+            Endpoint("GET", "/v1/notices", self.notices, access=HOLDER, tag="messages"),
+        ]
+
+    async def send(self, caller: Principal, body: MessageBody) -> TextView:
+        """Write to somebody who holds an account. A repeat with the same id answers the same message."""
+        sent = await self.conversations.send(
+            id=parse_uuid(body.id, "id"), sender=caller.account, recipient=parse_uuid(body.to, "to"), text=body.text
+        )
+        return message_view(sent)
+
+    async def threads(self, caller: Principal, query: PageQuery) -> ThreadsView:
+        """With whom the caller has messages, the newest first."""
+        found = await self.conversations.threads(caller.account, before=parse_cursor(query.cursor, maximum=AMOUNT_MAX), limit=query.limit)
+        views = []
+        for each in found:
+            assert each.last is not None, each
+            holder = await self.parties.holder(each.other)
+            views.append(ThreadView(uuid_text(each.other), holder.name, message_view(each.last), each.unread, each.blocked))
+        return ThreadsView(views, cursor_text(found[-1].last_at) if len(found) == query.limit else None)
+
+    async def thread(self, caller: Principal, account: int, query: PageQuery) -> ConversationView:
+        """The messages with one person, newest first; none so far is an empty page."""
+        before = parse_cursor(query.cursor, maximum=AMOUNT_MAX)
+        holder = await self.parties.holder(account)
+        thread = await self.conversations.thread(caller.account, account)
+        found = await self.conversations.messages(caller.account, account, before=before, limit=query.limit)
+        following = cursor_text(found[-1].sent_at) if len(found) == query.limit else None
+        return ConversationView(uuid_text(account), holder.name, thread.blocked, [message_view(each) for each in found], following)
+
+    async def read(self, caller: Principal, account: int) -> None:
+        """The caller has read what this person wrote so far. A repeat changes nothing."""
+        await self.conversations.read(caller.account, account)
+
+    async def block(self, caller: Principal, account: int) -> None:
+        """No more messages between the caller and this person. A repeat changes nothing."""
+        await self.conversations.block(caller.account, account)
+
+    async def unblock(self, caller: Principal, account: int) -> None:
+        """Messages again, as far as the caller is concerned. A repeat changes nothing."""
+        await self.conversations.unblock(caller.account, account)
+
+    async def notices(self, caller: Principal, query: NoticesQuery) -> NoticesView:
+        """What happened to the caller's account, newest first: devices, PIN, limits, freezes."""
+        found = await self.happenings.of(caller.party, before=parse_cursor(query.cursor), limit=query.limit)
+        return NoticesView([notice_view(each) for each in found], cursor_text(found[-1].id) if len(found) == query.limit else None)
+
+
+def message_view(message: Message) -> TextView:
+    return TextView(
+        id=uuid_text(message.id),
+        from_=uuid_text(message.sender),
+        to=uuid_text(message.recipient),
+        text=message.text,
+        at=moment_text(message.sent_at),
+        read=None if message.read_at is None else moment_text(message.read_at),
+    )
+
+
+def notice_view(happening: Happening) -> NoticeView:
+    return NoticeView(uuid_text(happening.id), happening.kind, moment_text(happening.at), happening.by, happening.facts)

@@ -1,0 +1,455 @@
+"""Tills, clerks, goods, sales and days as they look in JSON. Amounts in minor units."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from counterfoil.acceptance.catalogue import GOODS_MAX, POSITION_MAX
+from counterfoil.acceptance.clerks import CLERKS_MAX
+from counterfoil.acceptance.codes import Codes
+from counterfoil.acceptance.days import Day
+from counterfoil.acceptance.sales import LINES_MAX, QUANTITY_MAX
+from counterfoil.acceptance.tills import TILLS_MAX
+from counterfoil.acceptance.types import Clerk, Goods, Right, Sale, SaleState, Standing, Till
+from counterfoil.moments import moment_text
+from counterfoil.parties.types import Holder
+from counterfoil.web.values import Amount, AmountOrZero, Cursor, Difference, Moment, Text, UuidText, base64_text, uuid_text
+
+DayText = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=10,
+        description="a day where the scheme is",
+        examples=["2026-11-22"],
+        extra_json_schema={"pattern": "^(19[7-9][0-9]|2[01][0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"},
+    ),
+]
+Rights = Annotated[list[Right], msgspec.Meta(max_length=len(Right), extra_json_schema={"uniqueItems": True})]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)]
+
+
+class TillView(msgspec.Struct, frozen=True):
+    """A till. `label` is what the paired device calls itself; `code_expires_at` null when no pairing code stands."""
+
+    id: UuidText
+    name: str
+    label: str
+    paired_at: Moment | None
+    code_expires_at: Moment | None
+    created_at: Moment
+
+
+class TillsView(msgspec.Struct, frozen=True):
+    """Tills that have not ended, oldest first."""
+
+    tills: Annotated[list[TillView], msgspec.Meta(description=f"at most {TILLS_MAX}")]
+
+
+class PairingView(msgspec.Struct, frozen=True):
+    """A till with the code that pairs it, once, before `expires_at`. `link` opens the till's app with it."""
+
+    id: UuidText
+    name: str
+    pairing_code: str
+    link: str
+    expires_at: Moment
+
+
+class PairedView(msgspec.Struct, frozen=True):
+    """What the device keeps: the token, told this once."""
+
+    token: str
+    till: UuidText
+    name: str
+    merchant_name: str
+
+
+class ClerkView(msgspec.Struct, frozen=True):
+    """Somebody who works at the tills."""
+
+    id: UuidText
+    name: str
+    rights: list[Right]
+
+
+class ClerksView(msgspec.Struct, frozen=True):
+    """Clerks who have not ended, by name."""
+
+    clerks: Annotated[list[ClerkView], msgspec.Meta(description=f"at most {CLERKS_MAX}")]
+
+
+class TillName(msgspec.Struct, frozen=True):
+    """The till that asks."""
+
+    id: UuidText
+    name: str
+
+
+class MerchantView(msgspec.Struct, frozen=True):
+    """Whose till it is. `static_code`: the text of the signed code without amount, for a poster and for sales without a network."""
+
+    name: str
+    code: str | None
+    address: str
+    account: UuidText
+    static_code: str
+
+
+class CurrencyView(msgspec.Struct, frozen=True):
+    """The scheme's currency; `numeric` as ISO 4217 has it in codes."""
+
+    code: str
+    digits: int
+    numeric: str
+
+
+class TillSchemeView(msgspec.Struct, frozen=True):
+    """The scheme that the till belongs to."""
+
+    name: str
+    origin: str
+    sandbox: bool
+
+
+class ShopView(msgspec.Struct, frozen=True):
+    """What a till has to know. `day` where the scheme is; `now` by the server's clock."""
+
+    till: TillName
+    merchant: MerchantView
+    currency: CurrencyView
+    clerks: list[ClerkView]
+    day: str
+    now: Moment
+    scheme: TillSchemeView
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """A clerk is signed in: `session` goes into the header Counterfoil-Clerk. It also ends after half an hour without use."""
+
+    session: str
+    clerk: UuidText
+    rights: list[Right]
+    expires_at: Moment
+
+
+class GoodsView(msgspec.Struct, frozen=True):
+    """Something that the shop sells; `shown` on the till's grid, by `position`."""
+
+    id: UuidText
+    name: str
+    price: AmountOrZero
+    unit: str
+    shown: bool
+    position: Annotated[int, msgspec.Meta(ge=0, le=POSITION_MAX)]
+
+
+class GoodsListView(msgspec.Struct, frozen=True):
+    """All goods, hidden ones too, in the order of the grid."""
+
+    goods: Annotated[list[GoodsView], msgspec.Meta(description=f"at most {GOODS_MAX}")]
+
+
+class SaleLineView(msgspec.Struct, frozen=True):
+    """A line of a sale: `price` each; `name` empty for an amount without goods."""
+
+    name: str
+    price: AmountOrZero
+    quantity: Quantity
+    goods: UuidText | None
+
+
+class ActionView(msgspec.Struct, frozen=True):
+    """A capture, release, refund or reversal that was carried out. `clerk` null when it was not done at a till."""
+
+    id: UuidText
+    kind: str
+    amount: Amount
+    clerk: UuidText | None
+    at: Moment
+
+
+class SaleView(msgspec.Struct, frozen=True):
+    """A sale as it stands in the ledger now.
+
+    Attributes:
+        number: of the day, from 1.
+        payment: the payment, or the hold, that answered it.
+        code: text of the signed code to show; `link` the payment link, `slip` the page of the slip: paths at this server.
+        at: when it was made; `paid_at`: when it was paid or held; `expires_at`: when it can be paid no more.
+        captured: of a hold. `refunded`: of what was paid or captured.
+        clerk: who made it; null when nobody was named.
+    """
+
+    id: UuidText
+    number: int
+    day: str
+    lines: Annotated[list[SaleLineView], msgspec.Meta(description=f"at most {LINES_MAX}")]
+    amount: Amount
+    hold: bool
+    state: SaleState
+    payment: UuidText | None
+    code: str
+    link: str
+    slip: str
+    at: Moment
+    paid_at: Moment | None
+    expires_at: Moment
+    payer_name: str | None
+    captured: AmountOrZero
+    refunded: AmountOrZero
+    clerk: UuidText | None
+    actions: list[ActionView]
+
+
+class SalesView(msgspec.Struct, frozen=True):
+    """A page. `next` is the cursor of the following page; null at the end."""
+
+    sales: list[SaleView]
+    next: Cursor | None
+
+
+class ByClerkView(msgspec.Struct, frozen=True):
+    """What one clerk sold; `clerk` null where nobody was named."""
+
+    clerk: UuidText | None
+    name: str
+    count: int
+    amount: AmountOrZero
+
+
+class ByGoodsView(msgspec.Struct, frozen=True):
+    """What was sold of one thing; `goods` null for amounts without goods."""
+
+    goods: UuidText | None
+    name: str
+    quantity: int
+    amount: AmountOrZero
+
+
+class ClosedView(msgspec.Struct, frozen=True):
+    """A closing: numbered without gaps, never changed."""
+
+    number: int
+    at: Moment
+
+
+class DayView(msgspec.Struct, frozen=True):
+    """A day's sums. `net` = gross - refunded - fees; the account's entries from `since` to `until` are in it.
+
+    Attributes:
+        sales: how many payments and captures; `unrung` of them, worth `unrung_amount`, name no sale of a till: a poster's code.
+        available: what the owner could pay out now; null for who may not see takings.
+        closed: null while the day is open.
+    """
+
+    day: str
+    since: Moment
+    until: Moment
+    sales: int
+    refunds: int
+    holds_open: int
+    gross: AmountOrZero
+    refunded: AmountOrZero
+    fees: Difference
+    net: Difference
+    unrung: int
+    unrung_amount: AmountOrZero
+    available: AmountOrZero | None
+    by_clerk: list[ByClerkView]
+    by_goods: list[ByGoodsView]
+    closed: ClosedView | None
+
+
+class SlipSentView(msgspec.Struct, frozen=True):
+    """The number that the slip was sent to, all but its ends hidden."""
+
+    number: str
+
+
+class PairBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The code that the owner's wallet shows, and what this device calls itself."""
+
+    code: Annotated[str, msgspec.Meta(max_length=40)]
+    label: Text = ""
+
+
+class TillBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new till; `id` is made by the caller."""
+
+    id: UuidText
+    name: Text
+
+
+class ClerkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new clerk; `id` is made by the caller."""
+
+    id: UuidText
+    name: Text
+    pin: Annotated[str, msgspec.Meta(max_length=64)]
+    rights: Rights
+
+
+class ClerkChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change; null leaves it as it is. A new PIN unlocks, and signs the clerk out everywhere."""
+
+    name: Text | None = None
+    pin: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    rights: Rights | None = None
+
+
+class SignInBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A clerk and their PIN."""
+
+    clerk: UuidText
+    pin: Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class GoodsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the goods shall be from now on."""
+
+    name: Text
+    price: AmountOrZero
+    unit: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    shown: bool = True
+    position: Annotated[int, msgspec.Meta(ge=0, le=POSITION_MAX)] = 0
+
+
+class LineBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A line: `price` each; `name` empty for an amount without goods."""
+
+    name: Text
+    price: AmountOrZero
+    quantity: Quantity = 1
+    goods: UuidText | None = None
+
+
+class SaleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sale; `id` is made by the till, `amount` is the sum of the lines. `clerk`: who made it, if not who is signed in."""
+
+    id: UuidText
+    lines: Annotated[list[LineBody], msgspec.Meta(min_length=1, max_length=LINES_MAX)]
+    amount: Amount
+    made_at: Moment
+    hold: bool = False
+    clerk: UuidText | None = None
+
+
+class RefundOfSaleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Give back, in full or in part; `id` is made by the till."""
+
+    id: UuidText
+    amount: Amount
+    memo: Annotated[str, msgspec.Meta(max_length=256)] = ""
+
+
+class CaptureOfSaleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Take held money; `id` is made by the till. What is not taken goes back to the payer."""
+
+    id: UuidText
+    amount: Amount
+
+
+class ActionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`id` is made by the till."""
+
+    id: UuidText
+
+
+class SlipBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the slip goes; null for the payer's own number."""
+
+    number: Annotated[str, msgspec.Meta(max_length=40)] | None = None
+
+
+class DaySalesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sales of which day (today when none is named), newest first; `cursor` from the page before."""
+
+    day: DayText | None = None
+    cursor: Cursor | None = None
+
+
+class DayQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which day; today when none is named."""
+
+    day: DayText | None = None
+
+
+def till_view(till: Till) -> TillView:
+    return TillView(
+        id=uuid_text(till.id),
+        name=till.name,
+        label=till.label,
+        paired_at=None if till.paired_at is None else moment_text(till.paired_at),
+        code_expires_at=None if till.code_expires_at is None else moment_text(till.code_expires_at),
+        created_at=moment_text(till.created_at),
+    )
+
+
+def clerk_view(clerk: Clerk) -> ClerkView:
+    return ClerkView(uuid_text(clerk.id), clerk.name, sorted(clerk.rights))
+
+
+def goods_view(goods: Goods) -> GoodsView:
+    return GoodsView(uuid_text(goods.id), goods.name, goods.price, goods.unit, goods.shown, goods.position)
+
+
+def slip_path(sale: Sale) -> str:
+    """The address of a sale's slip, for whoever is shown it."""
+    return f"/pay/slip/{uuid_text(sale.id)}?k={base64_text(sale.slip_key)}"
+
+
+def sale_view(sale: Sale, standing: Standing, *, codes: Codes, holder: Holder, payer_name: str | None) -> SaleView:
+    return SaleView(
+        id=uuid_text(sale.id),
+        number=sale.number,
+        day=sale.day,
+        lines=[SaleLineView(line.name, line.price, line.quantity, line.goods) for line in sale.lines],
+        amount=sale.amount,
+        hold=sale.hold,
+        state=standing.state,
+        payment=uuid_text(standing.payment.id) if standing.payment else None,
+        code=codes.of_sale(sale, holder),
+        link=codes.link(sale, holder),
+        slip=slip_path(sale),
+        at=moment_text(sale.made_at),
+        paid_at=None if standing.paid_at is None else moment_text(standing.paid_at),
+        expires_at=moment_text(sale.expires_at),
+        payer_name=payer_name,
+        captured=standing.captured,
+        refunded=standing.refunded,
+        clerk=uuid_text(sale.clerk) if sale.clerk else None,
+        actions=[
+            ActionView(
+                id=uuid_text(action.payment),
+                kind=action.kind,
+                amount=action.amount,
+                clerk=uuid_text(action.clerk) if action.clerk else None,
+                at=moment_text(action.at),
+            )
+            for action in standing.actions
+        ],
+    )
+
+
+def day_view(day: Day, *, available: int | None) -> DayView:
+    closed = None if day.number is None or day.closed_at is None else ClosedView(day.number, moment_text(day.closed_at))
+    return DayView(
+        day=day.day,
+        since=moment_text(day.since),
+        until=moment_text(day.until),
+        sales=day.sales,
+        refunds=day.refunds,
+        holds_open=day.holds_open,
+        gross=day.gross,
+        refunded=day.refunded,
+        fees=day.fees,
+        net=day.net,
+        unrung=day.unrung,
+        unrung_amount=day.unrung_amount,
+        available=available,
+        by_clerk=[ByClerkView(uuid_text(row.clerk) if row.clerk else None, row.name, row.count, row.amount) for row in day.by_clerk],
+        by_goods=[ByGoodsView(row.goods, row.name, row.quantity, row.amount) for row in day.by_goods],
+        closed=closed,
+    )
