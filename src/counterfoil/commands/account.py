@@ -222,19 +222,19 @@ def request(wallet: Wallet, arguments: argparse.Namespace) -> Answer:
     payer = parse_id(wallet.resolve(arguments.payer)["account"], "payer") if arguments.payer else 0
     if not 0 < arguments.days <= REQUEST_DAYS_MAX:
         raise WrongUse(f"--days: must be 1 to {REQUEST_DAYS_MAX}")
-    return _request(wallet, amount, payer, arguments.memo, arguments.days, cash_in=0)
+    return _request(wallet, amount, payer, arguments.memo, arguments.days, purpose=0)
 
 
 def cash_in(wallet: Wallet, arguments: argparse.Namespace) -> Answer:
     """The customer's half of a cash-in. The agent's half is accepting it."""
     agent = wallet.resolve(arguments.agent)
-    asked = _request(wallet, wallet.amount(arguments.amount), parse_id(agent["account"], "agent"), "", 1, cash_in=1)
+    asked = _request(wallet, wallet.amount(arguments.amount), parse_id(agent["account"], "agent"), "", 1, purpose=1)
     return Answer(
         asked.data, [*asked.lines, f"Give {plain(agent['name'])} the cash; they answer with: counterfoil wallet accept {asked.data['id']}"]
     )
 
 
-def _request(wallet: Wallet, amount: int, payer: int, memo: str, days: int, *, cash_in: int) -> Answer:
+def _request(wallet: Wallet, amount: int, payer: int, memo: str, days: int, *, purpose: int) -> Answer:
     signer = wallet.signer()
     form = RequestToPay(
         origin=wallet.key.origin,
@@ -244,7 +244,7 @@ def _request(wallet: Wallet, amount: int, payer: int, memo: str, days: int, *, c
         amount=amount,
         id=wallet.new_id(),
         expiry_ms=wallet.now_ms() + days * DAY_MS,
-        cash_in=cash_in,
+        purpose=purpose,
         memo=memo,
     )
     asked = wallet.send_once(form.id, "request", REQUESTS, signed_body(signer.form(form)))

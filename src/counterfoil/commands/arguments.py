@@ -207,6 +207,17 @@ def _wallet(commands: _Commands[argparse.ArgumentParser]) -> None:
 
     add("balance", "what is in the account, and what of it is set aside", "", "--json")
     _page(add("history", "entries of the account, newest first", "", "--limit 5 --json"))
+    statement = add("statement", "a month's statement as a file, CSV or PDF", "2026-11", "2026-11 --out november.pdf --lang ko")
+    statement.add_argument("month", metavar="MONTH", help="of the scheme's time zone, such as 2026-11")
+    statement.add_argument("--out", type=Path, default=None, metavar="FILE", help="ends in .csv or .pdf (default: statement-MONTH.csv)")
+    statement.add_argument("--lang", default=None, help="its language (default: your own)")
+    message = add("message", "write to somebody", "@neema_fruit 'Do you have cumin today?'")
+    message.add_argument("to", metavar="ADDRESS", help="number, @handle or merchant code")
+    message.add_argument("text", metavar="TEXT", help="at most 1,000 characters")
+    message.add_argument("--id", default=None, metavar="ID", help="of a message that was sent before without an answer")
+    messages = add("messages", "with whom you have messages; or those with one person, newest last", "", "@neema_fruit --limit 5")
+    messages.add_argument("with_", nargs="?", default=None, metavar="ADDRESS", help="number, @handle or merchant code")
+    _page(messages)
     receipt = add("receipt", "what became of a payment; checks the operator's signature again", "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1")
     _id(receipt, "the payment")
     proof = add(

@@ -67,6 +67,15 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, signed: bool = True) -> Any:
         return self.call("POST", path, body=b"" if body is None else json.dumps(body).encode(), signed=signed)
 
+    def file(self, path: str, *, accept: str, **query: object) -> bytes:
+        """What is at `path` for this wallet's eyes, as a file of the media type `accept`. Refusals as in `call`."""
+        asked = urlencode({name: value for name, value in query.items() if value is not None})
+        target = f"{path}?{asked}" if asked else path
+        status, data = self._exchange("GET", target, b"", {"Accept": accept} | self._signature("GET", path, asked, b""))
+        if status == 200:
+            return data
+        raise self._no(status, self._parsed(status, data))
+
     def text(self, path: str) -> bytes:
         """A public file of the log, as it is. FileNotFoundError when there is none; Unavailable when the server does not answer."""
         status, data = self._exchange("GET", path, b"", {})
@@ -99,31 +108,42 @@ class Client:
     def _once(self, method: str, path: str, query: str, body: bytes, signed: bool) -> Any:
         headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
         if signed:
-            assert self._key is not None, path
-            key = self._key.signing_key
-            headers |= signatures.headers(
-                method=method,
-                path=path,
-                query=query,
-                body=body,
-                device=parse_id(self._key.device, "device"),
-                algorithm=KeyAlgorithm.ED25519,
-                sign=lambda message: key.sign(message).signature,
-                now_ns=self._clock.now_ns(),
-            )
+            headers |= self._signature(method, path, query, body)
         status, data = self._exchange(method, f"{path}?{query}" if query else path, body, headers)
         if status == 204:
             return None
-        try:
-            answer = json.loads(data)
-        except ValueError:
-            raise Unavailable(f"{self.server} did not answer in JSON (status {status})") from None
+        answer = self._parsed(status, data)
         if status < 400:
             return answer
+        raise self._no(status, answer)
+
+    def _signature(self, method: str, path: str, query: str, body: bytes) -> dict[str, str]:
+        assert self._key is not None, path
+        key = self._key.signing_key
+        return signatures.headers(
+            method=method,
+            path=path,
+            query=query,
+            body=body,
+            device=parse_id(self._key.device, "device"),
+            algorithm=KeyAlgorithm.ED25519,
+            sign=lambda message: key.sign(message).signature,
+            now_ns=self._clock.now_ns(),
+        )
+
+    def _parsed(self, status: int, data: bytes) -> Any:
+        try:
+            return json.loads(data)
+        except ValueError:
+            raise Unavailable(f"{self.server} did not answer in JSON (status {status})") from None
+
+    @staticmethod
+    def _no(status: int, answer: Any) -> Exception:
+        """The exception for an answer that is no success."""
         if status >= 500 or not isinstance(answer, dict) or answer.get("retry") == Retry.SAME_ID:
             detail = answer.get("detail") if isinstance(answer, dict) else None
-            raise Unavailable(f"{detail or 'the server is in trouble'} (status {status})")
-        raise ServerRefused(answer)
+            return Unavailable(f"{detail or 'the server is in trouble'} (status {status})")
+        return ServerRefused(answer)
 
     def _exchange(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         host, port = self._address.hostname, self._address.port

@@ -19,6 +19,7 @@ import msgspec
 from counterfoil.clock import Clock
 from counterfoil.commands.demo.cast import Actor, Cast, id_of
 from counterfoil.commands.demo.dice import Dice
+from counterfoil.commands.demo.talk import Talking
 from counterfoil.commands.demo.town import Agent, Bank, Member, Person, town
 from counterfoil.commands.demo.trade import Trading
 from counterfoil.commands.signing import Terms
@@ -38,6 +39,8 @@ PEOPLE_WITH_PIN = 12
 """The first so many people have a PIN. Hashing one costs 20 ms on purpose, and a demo should start quickly."""
 FIRST_DAY = 250
 """Things that happen on the town's first day."""
+FIRST_WORDS = 60
+"""Messages that people have written by then."""
 WAGE_FEE_MAX = 5
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 
@@ -69,6 +72,7 @@ class Filling:
         await self._pay_wages()
         await self._order_standing_orders()
         await self._first_day()
+        await self._first_words()
         await self._read_messages()
         return self.cast
 
@@ -186,7 +190,7 @@ class Filling:
             amount=person.who.opening,
             id=request_id,
             expiry_ms=self.clock.now_ns() // 1_000_000 + DAY_MS,
-            cash_in=1,
+            purpose=1,
             memo="",
         )
         await self.services.requests.create(person.signs.form(form))
@@ -255,6 +259,12 @@ class Filling:
             if done % 50 == 0:
                 self.progress("the first day", done, FIRST_DAY)
         self.progress("the first day", FIRST_DAY, FIRST_DAY)
+
+    async def _first_words(self) -> None:
+        talking = Talking(self.services, self.cast, Dice(f"{self.seed}/first-words"), self.clock, id_seed=self.seed)
+        for _ in range(FIRST_WORDS):
+            await talking.step()
+        self.progress("the first words", FIRST_WORDS, FIRST_WORDS)
 
     async def _read_messages(self) -> None:
         """Everybody has read what was sent to them so far, so that a new code stands out on the page of messages."""

@@ -17,8 +17,11 @@ from counterfoil import app
 from counterfoil.clock import Clock, SystemClock
 from counterfoil.commands import keyfile
 from counterfoil.commands.demo.cast import Actor, Cast
+from counterfoil.commands.demo.counter import Counter
 from counterfoil.commands.demo.dice import Dice
 from counterfoil.commands.demo.fill import PIN, Filling
+from counterfoil.commands.demo.shops import Shops
+from counterfoil.commands.demo.talk import Talking
 from counterfoil.commands.demo.town import NAME, REGION, SEED, Member, Person, town
 from counterfoil.commands.demo.trade import Trading
 from counterfoil.commands.demo.witnesses import five_witnesses
@@ -40,6 +43,8 @@ from counterfoil.web.values import base64_text
 
 FOLDER = "./demo-data"
 MARK = "town.json"
+TILL_OF = "fontaine_pain"
+"""The shop whose till a visitor may take over."""
 PORT = 8480
 SETTINGS = f"""\
 # A demo's settings: nothing here is real, and everybody's keys follow from the seed.
@@ -111,7 +116,8 @@ async def _run(config: Config, mark: Mark, arguments: argparse.Namespace, output
             cast = await settled(services, mark, clock, output)
             application = create_app(services)
             async with _listening(application, config, arguments) as server:
-                return describe(config, services, cast, server, application.sessions.invite(_staff(cast, "treasurer").party))
+                till = await (await _shops(services, cast, mark, clock)).pairing(TILL_OF, server)
+                return describe(config, services, cast, server, application.sessions.invite(_staff(cast, "treasurer").party), till)
     async with (
         _witnessed(config, clock, output),
         app.running(config, clock, publishing=True) as services,
@@ -119,9 +125,11 @@ async def _run(config: Config, mark: Mark, arguments: argparse.Namespace, output
         cast = await settled(services, mark, clock, output)
         application = create_app(services)
         async with _listening(application, config, arguments) as server:
-            told = describe(config, services, cast, server, application.sessions.invite(_staff(cast, "treasurer").party))
+            shops = await _shops(services, cast, mark, clock)
+            till = await shops.pairing(TILL_OF, server)
+            told = describe(config, services, cast, server, application.sessions.invite(_staff(cast, "treasurer").party), till)
             output.line("\n".join(told.lines))
-            trading = asyncio.create_task(_trade(services, cast, clock, arguments.pace))
+            trading = asyncio.create_task(_trade(services, cast, shops, clock, arguments.pace))
             stop = asyncio.create_task(told_to_stop())
             await asyncio.wait((trading, stop), return_when=asyncio.FIRST_COMPLETED)
             stop.cancel()
@@ -172,16 +180,34 @@ def terms_of(services: Services) -> Terms:
     return Terms(rules.origin, rules.currency.code, rules.hash)
 
 
-async def _trade(services: Services, cast: Cast, clock: Clock, pace: float) -> None:
-    """Trade goes on from where the ledger is, with draws that were never made before."""
+async def _shops(services: Services, cast: Cast, mark: Mark, clock: Clock) -> Shops:
+    """Shops with tills, set up if they are not yet."""
+    dice = Dice(f"{base64_text(cast.people[0].key.encode())[:8]}/shops/{services.ledger.last_timestamp}")
+    shops = Shops(services, cast, terms_of(services), mark.seed, dice, clock)
+    await shops.settle()
+    return shops
+
+
+async def _trade(services: Services, cast: Cast, shops: Shops, clock: Clock, pace: float) -> None:
+    """Trade and talk go on from where the ledger is, with draws that were never made before; agents serve whoever asks."""
     dice = Dice(f"{base64_text(cast.people[0].key.encode())[:8]}/trade/{services.ledger.last_timestamp}")
-    await Trading(services, cast, terms_of(services), dice, clock).run(pace)
+    talk, counter = (
+        Dice(f"{base64_text(cast.people[0].key.encode())[:8]}/{each}/{services.ledger.last_timestamp}") for each in ("talk", "counter")
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Trading(services, cast, terms_of(services), dice, clock).run(pace))
+        group.create_task(Talking(services, cast, talk, clock).run(pace))
+        group.create_task(Counter(services, cast, counter, clock).run())
+        group.create_task(shops.run(pace))
 
 
 # Getting in
 
+_LENT = ("customer, English", "customer, Korean", "market stall", "agent")
+"""Whose wallets are offered for the browser; links for the others stand in the JSON."""
 
-def describe(config: Config, services: Services, cast: Cast, server: str, token: str) -> Answer:
+
+def describe(config: Config, services: Services, cast: Cast, server: str, token: str, till: str) -> Answer:
     """Key files for some of the people, and how to use them."""
     folder = config.folder / "wallets"
     shown = [
@@ -199,17 +225,25 @@ def describe(config: Config, services: Services, cast: Cast, server: str, token:
     for role, actor in shown:
         path = folder / f"{actor.label.lstrip('+')}.key"
         write_key(path, services, actor, server)
-        people.append({"role": role, "name": actor.who.name, "address": _address(actor), "key": str(path)})
+        people.append({"role": role, "name": actor.who.name, "address": _address(actor), "key": str(path), "link": borrow(actor, server)})
     customer, agent, treasurer = people[0]["key"], people[6]["key"], people[8]["key"]
     link = f"{server}{sign_in_path(token)}"
     lines = [
         f"{NAME} is open: {len(cast.people)} people, {len(cast.merchants)} merchants, {len(cast.agents)} agents, {len(cast.banks)} banks.",
         "",
         f"  Front page    {server}/",
+        f"  Your wallet   {for_browsers(server)}/wallet/",
+        f"                (an account in a minute; then Cash, at @{cast.agents[0].label}, who gives what you ask for)",
+        f"  Old phones    {for_browsers(server)}/basic/",
+        f"  Till          {till}",
+        f"                (of {cast.find(TILL_OF).who.name}; clerks Margaux and Émile, PIN {PIN})",
+        f"  Proof page    {server}/proof",
         f"  Staff pages   {link}",
         f"                (works once, within 5 minutes; then: counterfoil staff login --key {treasurer})",
-        f"  Proof page    {server}/proof",
         f"  API           {server}/openapi.json",
+        "",
+        "Wallets of others (each link lends that person's key to the browser that opens it; no server is sent it):",
+        *(f"  {each['role']:<18} {plain(each['name'])}  {each['link']}" for each in people if each["role"] in _LENT),
         "",
         "Keys (whoever has a file is that person; PIN of the first people: " + PIN + "):",
         *(f"  {each['role']:<18} {each['key']}  {plain(each['name'])}  {each['address']}" for each in people),
@@ -235,11 +269,27 @@ def describe(config: Config, services: Services, cast: Cast, server: str, token:
         "server": server,
         "staff": link,
         "proof": f"{server}/proof",
+        "till": till,
         "openapi": f"{server}/openapi.json",
         "wallets": people,
         "town": NAME,
     }
     return Answer(data, lines)
+
+
+def borrow(actor: Actor, server: str) -> str:
+    """A link that lends the actor's key to the wallet in a browser; "" for staff, who have no wallet.
+
+    What stands behind # stays in the browser: no server is ever sent it. Wallets take such a link in a sandbox only.
+    """
+    if not actor.signer:
+        return ""
+    return f"{for_browsers(server)}/wallet/#/borrow?device={id_text(actor.device)}&seed={base64_text(actor.key.encode())}"
+
+
+def for_browsers(server: str) -> str:
+    """The address that a wallet is opened at: one origin for one wallet, and a name, which passkeys and certificates want."""
+    return server.replace("//127.0.0.1:", "//localhost:")
 
 
 def write_key(path: Path, services: Services, actor: Actor, server: str) -> None:

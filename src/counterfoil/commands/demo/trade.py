@@ -139,7 +139,7 @@ class Trading:
         agent, amount = self.dice.pick(self.cast.agents), self.dice.between(4, 30) * 1_000
         if self._available(agent) < max(FLOAT_MIN, amount):
             await self._pay(self.dice.pick(self.cast.banks), agent, 5 * FLOAT_MIN, "float")
-        request = await self._request(person, agent, amount, "", cash_in=1)
+        request = await self._request(person, agent, amount, "", purpose=1)
         await self._pay(agent, person, amount, "", reference=request)
 
     async def _cash_out(self, person: Actor) -> None:
@@ -189,7 +189,7 @@ class Trading:
         )
         return order_id
 
-    async def _request(self, payee: Actor, payer: Actor, amount: int, memo: str, *, cash_in: int = 0) -> int:
+    async def _request(self, payee: Actor, payer: Actor, amount: int, memo: str, *, purpose: int = 0) -> int:
         form = RequestToPay(
             origin=self.terms.origin,
             asset=self.terms.asset,
@@ -198,7 +198,7 @@ class Trading:
             amount=amount,
             id=self._new_id(),
             expiry_ms=self.clock.now_ns() // 1_000_000 + REQUEST_MS,
-            cash_in=cash_in,
+            purpose=purpose,
             memo=memo,
         )
         await self.services.requests.create(payee.signs.form(form))
