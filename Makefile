@@ -7,16 +7,18 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--exclude-newer "7 days" --custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade)
 
-.PHONY: help demo test check lint bench docs lock clean product tests
+.PHONY: help demo test check lint bench first-load screenshots docs lock clean product tests
 
 help:
-	@echo "make demo    a small town that trades: prints addresses and log-ins"
-	@echo "make test    everything: lint, types, import contracts, all tests"
-	@echo "make check   the quick part of it"
-	@echo "make bench   measure, beside the raw engine; writes bench/results/latest.json"
-	@echo "make docs    write the generated reference pages anew"
-	@echo "make lock    bring the lock files up to pyproject.toml (UPGRADE=1 takes newer versions, a week old or older)"
-	@echo "make clean   remove what these commands made, except data"
+	@echo "make demo         a small town that trades: prints addresses and log-ins"
+	@echo "make test         everything: lint, types, import contracts, all tests"
+	@echo "make check        the quick part of it"
+	@echo "make bench        measure, beside the raw engine; writes bench/results/latest.json"
+	@echo "make first-load   measure wallet and till on slow networks, and write docs/reference/first-load.md"
+	@echo "make screenshots  picture every page, in all sizes, languages and themes, into screenshots/"
+	@echo "make docs         write the generated reference pages anew"
+	@echo "make lock         bring the lock files up to pyproject.toml (UPGRADE=1 takes newer versions, a week old or older)"
+	@echo "make clean        remove what these commands made, except data"
 
 demo: product
 	@exec $(BIN)/counterfoil demo
@@ -36,6 +38,13 @@ lint: tests
 bench: product
 	@exec $(BIN)/python -m bench
 
+first-load: tests
+	$(BIN)/python -m bench.first_load
+	$(BIN)/python -m bench.scan_to_paid
+
+screenshots: tests
+	$(BIN)/python -m scripts.screenshots
+
 docs: tests
 	$(BIN)/python -m tests.docs.generate
 
@@ -45,7 +54,7 @@ lock: tests
 	$(LOCK) --group build --group dev --constraints requirements.lock --output-file requirements-dev.lock
 
 clean:
-	rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/browser/node_modules screenshots
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 product tests:

@@ -1,7 +1,7 @@
 """Install what a command needs into `.venv`, once: `python3 scripts/install.py product|tests`.
 
 Every package comes from a lock file and is checked against its hash; no package is built here, so none runs code while
-it is installed. What was installed is written to a stamp in `.venv`, so a second call does nothing, and a file lock
+it is installed. The tests' lock files are two: Python's, and npm's for what checks our scripts in the browser. What was installed is written to a stamp in `.venv`, so a second call does nothing, and a file lock
 makes runs beside each other take turns. Needs nothing but Python: this file runs before anything is installed.
 """
 
@@ -25,6 +25,8 @@ STAMP = VENV / "installed.json"
 PYTHON = VENV / "bin" / "python"
 LOCKS = {"product": ROOT / "requirements.lock", "tests": ROOT / "requirements-dev.lock"}
 DEBIAN_PACKAGES = ROOT / "debian-packages.txt"
+NPM_FOLDER = ROOT / "tests" / "browser"
+NPM_FILES = [NPM_FOLDER / name for name in ("package.json", "package-lock.json", ".npmrc")]
 PYTHON_MIN = (3, 11)
 
 
@@ -39,6 +41,7 @@ def install(purpose: str) -> None:
         print(f"Installing the {purpose} packages into .venv, once: about a minute", flush=True)
         if purpose == "tests":
             _install_debian(_debian_packages())
+            _install_npm()
         STAMP.unlink(missing_ok=True)
         if installed.get("machine") != _machine():
             _create_venv()
@@ -65,7 +68,8 @@ def _fingerprint(purpose: str) -> str:
     projects = [(folder / "pyproject.toml").read_bytes() for folder in (ROOT, ROOT / "verifier")]
     content = [LOCKS[purpose].read_bytes(), *projects, _machine().encode()]
     if purpose == "tests":
-        content.append(DEBIAN_PACKAGES.read_bytes())
+        content += [DEBIAN_PACKAGES.read_bytes(), *(path.read_bytes() for path in NPM_FILES)]
+        content.append(str(shutil.which("npm") is not None).encode())  # who installs npm later gets what was left out
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in content)).hexdigest()
 
 
@@ -107,9 +111,20 @@ def _debian_has(package: str) -> bool:
     return subprocess.run(query, check=False, capture_output=True, text=True).stdout == "installed"
 
 
-def _run(command: list[str]) -> None:
+def _install_npm() -> None:
+    """Install the tools of the browser tests, each checked against its hash, or say that they are missing, and go on:
+    the tests that need them are then skipped in plain sight.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        print("Not installed, for want of npm: what tests/browser/package.json names (on Debian: apt-get install npm)", file=sys.stderr)
+        return
+    _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], folder=NPM_FOLDER)
+
+
+def _run(command: list[str], folder: Path = ROOT) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    if subprocess.run(command, check=False, env=environment).returncode:
+    if subprocess.run(command, check=False, env=environment, cwd=folder).returncode:
         sys.exit(f"This did not work: {' '.join(command)}")
 
 

@@ -1,0 +1,121 @@
+"""The devices that people hold: two sizes, the languages, both themes, and a camera that sees what a test shows it.
+
+async with device(browser, size=PHONE, language="ko", theme="dark") as context:
+    page = await context.new_page()
+
+async with camera_browser(folder) as (browser, camera):
+    camera.show("00020101...")                                 # before the page opens its camera
+    async with device(browser, camera=True) as context: ...    # camera=False: the person refuses it
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import segno
+from playwright.async_api import Browser, BrowserContext, ViewportSize, async_playwright
+
+PHONE: ViewportSize = {"width": 360, "height": 640}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+SIZES = {"360x640": PHONE, "1280x800": DESKTOP}
+LOCALES = {"en": "en-GB", "ko": "ko-KR", "fr": "fr-FR"}
+ARGUMENTS = ["--no-sandbox"]
+"""Without a sandbox of its own: in containers it cannot have one, and it sees only our own pages here."""
+
+Theme = Literal["light", "dark"]
+
+FRAME = (640, 480)
+"""Pixels of the camera's picture."""
+FRAMES_PER_S = 5
+
+
+def chromium() -> str:
+    """Debian's Chromium. Skips the test, in plain sight, where there is none."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium on PATH: see debian-packages.txt")
+    return program
+
+
+@asynccontextmanager
+async def device(
+    browser: Browser,
+    *,
+    size: ViewportSize = PHONE,
+    language: str = "en",
+    theme: Theme = "light",
+    camera: bool = False,
+    **options: Any,
+) -> AsyncIterator[BrowserContext]:
+    """A device of somebody who prefers this language and theme, with storage of its own.
+
+    `camera`: whether its pages may use the camera. Without, it is refused where the browser has one, and absent elsewhere.
+    """
+    given: dict[str, Any] = {"viewport": size, "locale": LOCALES[language], "color_scheme": theme, "has_touch": size is PHONE}
+    context = await browser.new_context(**(given | options))
+    if camera:
+        await context.grant_permissions(["camera"])
+    try:
+        yield context
+    finally:
+        await context.close()
+
+
+class Camera:
+    """What the camera of a browser sees. A page sees the change when it opens the camera the next time."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.cover()
+
+    def show(self, *texts: str, seconds: float = 1.0) -> None:
+        """Shows QR codes, each for `seconds`, over and over."""
+        self._write([_picture(text) for text in texts], seconds)
+
+    def cover(self) -> None:
+        """Shows a grey wall."""
+        self._write([bytes([128]) * (FRAME[0] * FRAME[1])], 1)
+
+    def _write(self, pictures: list[bytes], seconds: float) -> None:
+        width, height = FRAME
+        grey = bytes([128]) * (width * height // 2)  # both colour planes
+        frames = b"".join(b"FRAME\n" + picture + grey for picture in pictures for _ in range(max(1, round(seconds * FRAMES_PER_S))))
+        data = f"YUV4MPEG2 W{width} H{height} F{FRAMES_PER_S}:1 Ip A1:1 C420jpeg\n".encode() + frames
+        other = self.file.with_suffix(".new")
+        other.write_bytes(data)
+        other.replace(self.file)  # a page that has the camera open keeps the picture that it has
+
+
+def _picture(text: str) -> bytes:
+    """The luma plane of a frame: the code, upright, as large as fits."""
+    width, height = FRAME
+    code = segno.make_qr(text, encoding="utf-8", error="m", boost_error=False)
+    modules = [bytes(row) for row in code.matrix_iter(border=4)]
+    scale = height // len(modules)
+    assert scale >= 3, "too much for a code that this camera can read"
+    side = scale * len(modules)
+    left, top = (width - side) // 2, (height - side) // 2
+    blank = bytes([200]) * width
+    lines = [blank] * top
+    for row in modules:
+        line = b"".join((b"\x10" if dark else b"\xeb") * scale for dark in row)
+        lines += [bytes([200]) * left + line + bytes([200]) * (width - left - side)] * scale
+    return b"".join([*lines, *[blank] * (height - len(lines))])
+
+
+@asynccontextmanager
+async def camera_browser(folder: Path) -> AsyncIterator[tuple[Browser, Camera]]:
+    """A browser process of its own, with a camera. The file that it sees is kept in `folder`."""
+    camera = Camera(folder / "camera.y4m")
+    arguments = [*ARGUMENTS, "--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={camera.file}"]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        try:
+            yield browser, camera
+        finally:
+            await browser.close()
