@@ -92,7 +92,7 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
 def _with_key(parsed: argparse.Namespace) -> Answer:
     """Commands that act through a server with a key of their own."""
     from counterfoil.clock import SystemClock
-    from counterfoil.commands import account, pay, proof, staff
+    from counterfoil.commands import account, messages, pay, proof, staff
     from counterfoil.commands.wallet import Wallet
 
     path = parsed.key or (Path(os.environ["COUNTERFOIL_KEY"]) if os.environ.get("COUNTERFOIL_KEY") else None)
@@ -121,6 +121,9 @@ def _with_key(parsed: argparse.Namespace) -> Answer:
         "cash-in": account.cash_in,
         "batch": account.batch,
         "standing": account.standing,
+        "message": messages.message,
+        "messages": messages.messages,
+        "statement": messages.statement,
     }
     staff_commands = {
         "login": staff.login,
