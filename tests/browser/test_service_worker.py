@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, Route
+from playwright.async_api import Browser, BrowserContext, Page
 
 from counterfoil.web.apps import APPS
 from tests.web.site import Site, serving
@@ -16,6 +19,10 @@ from tests.web.site import Site, serving
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 INSTALL = """async (app) => (await import('/static/phone/worker.js')).install(app)"""
+WAITING = """async () => {
+  const registration = await navigator.serviceWorker.getRegistration('/wallet/');
+  while (!registration.waiting) await new Promise((resolve) => setTimeout(resolve, 50));
+}"""
 KEPT = """async () => {
   const names = await caches.keys();
   const kept = await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => new URL(url).pathname)));
@@ -83,19 +90,29 @@ async def test_what_the_server_says_is_never_kept(context: BrowserContext, site:
     assert await page.evaluate("() => fetch('/v1/scheme').then(() => 'answered', () => 'failed')") == "failed"
 
 
-async def newer(route: Route) -> None:
-    """A worker of a later version, which has the same files and one that is new."""
-    answer = await route.fetch()
-    text = await answer.text()
-    await route.fulfill(response=answer, body=re.sub(r'"version":"[^"]+"', '"version":"LATERLATERLATER1"', text))
+@contextmanager
+def changed_worker(site: Site, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """The server gives out another worker for the wallet: what it is told of the app is changed."""
+    resources = site.app.apps._resources
+    kept = resources["/wallet/sw.js"]
+    found = re.match(r"self\.counterfoil = (\{.*\});\n", kept.body.decode())
+    assert found is not None
+    told = json.loads(found[1])
+    change(told)
+    body = f"self.counterfoil = {json.dumps(told)};\n{kept.body.decode()[found.end() :]}".encode()
+    resources["/wallet/sw.js"] = msgspec.structs.replace(kept, body=body)
+    try:
+        yield
+    finally:
+        resources["/wallet/sw.js"] = kept
 
 
 async def test_a_newer_version_waits_and_then_takes_over_whole(context: BrowserContext, site: Site) -> None:
     page = await installed(context, site)
     before = await version_kept(page)
-    await context.route("**/wallet/sw.js", newer)
-    await page.evaluate("async () => { await (await navigator.serviceWorker.getRegistration('/wallet/')).update(); }")
-    await page.wait_for_function("async () => Boolean((await navigator.serviceWorker.getRegistration('/wallet/')).waiting)")
+    with changed_worker(site, lambda told: told.update(version="LATERLATERLATER1")):
+        await page.evaluate("async () => { await (await navigator.serviceWorker.getRegistration('/wallet/')).update(); }")
+        await page.evaluate(WAITING)
     assert set(await page.evaluate(KEPT)) == {before, "counterfoil-wallet-LATERLATERLATER1"}
     again = await context.new_page()
     await again.goto(f"http://localhost:{site.port}/wallet/")
@@ -103,40 +120,35 @@ async def test_a_newer_version_waits_and_then_takes_over_whole(context: BrowserC
     assert await page.evaluate("async () => Boolean((await navigator.serviceWorker.getRegistration('/wallet/')).waiting)"), (
         "the old one still serves"
     )
-    async with page.expect_navigation():  # every page that was of the old version loads anew
+    assert await again.evaluate(INSTALL, "wallet") is True  # it listens for the change of versions by now
+    async with again.expect_navigation():  # a page that the old version served loads anew
         await page.evaluate(
             "async () => (await navigator.serviceWorker.getRegistration('/wallet/')).waiting.postMessage({ type: 'activate' })"
         )
-    await page.wait_for_load_state()
-    assert await version_kept(page) == "counterfoil-wallet-LATERLATERLATER1"
+    await again.wait_for_load_state()
+    assert await version_kept(again) == "counterfoil-wallet-LATERLATERLATER1"
 
 
 async def test_files_of_two_versions_are_never_kept_together(context: BrowserContext, site: Site) -> None:
     page = await installed(context, site)
     before = await version_kept(page)
 
-    async def other(route: Route) -> None:
-        answer = await route.fetch()
-        text = await answer.text()
-        found = re.match(r"self\.counterfoil = (\{.*\});\n", text)
-        assert found is not None
-        told = json.loads(found[1])
+    def another(told: dict[str, Any]) -> None:
         told["version"] = "LATERLATERLATER2"
         told["files"]["/static/wallet/wallet.js"] = "A" * 16  # the server has another one than this worker was told of
-        await route.fulfill(response=answer, body=f"self.counterfoil = {json.dumps(told)};\n{text[found.end() :]}")
 
-    await context.route("**/wallet/sw.js", other)
-    outcome = await page.evaluate(
-        """async () => {
-          const registration = await navigator.serviceWorker.getRegistration('/wallet/');
-          const found = new Promise((resolve) => registration.addEventListener('updatefound', () => {
-            const worker = registration.installing;
-            worker.addEventListener('statechange', () => worker.state !== 'installing' && resolve(worker.state));
-          }));
-          await registration.update().catch(() => {});
-          return found;
-        }"""
-    )
+    with changed_worker(site, another):
+        outcome = await page.evaluate(
+            """async () => {
+              const registration = await navigator.serviceWorker.getRegistration('/wallet/');
+              const found = new Promise((resolve) => registration.addEventListener('updatefound', () => {
+                const worker = registration.installing;
+                worker.addEventListener('statechange', () => worker.state !== 'installing' && resolve(worker.state));
+              }));
+              await registration.update().catch(() => {});
+              return found;
+            }"""
+        )
     assert outcome == "redundant"
     assert await version_kept(page) == before
     await context.set_offline(True)

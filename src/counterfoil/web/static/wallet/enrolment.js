@@ -65,11 +65,15 @@ export async function enrol(wallet, { number, code, name, pin }) {
 }
 
 /** @param {Wallet} wallet @param {FreshKey} fresh @param {{account: string, party: string, name: string, number: string|null, kind: string}} whose */
-async function become(wallet, { device, algorithm, key }, whose) {
-  const identity = { device, algorithm, key, ...whose };
-  await wallet.remember({ identity, pending: null, recovery: null });
-  void persist();
+async function become(wallet, fresh, whose) {
+  await keep(wallet, fresh, whose);
   await wallet.refresh();
+}
+
+/** @param {Wallet} wallet @param {FreshKey} fresh @param {{account: string, party: string, name: string, number: string|null, kind: string}} whose */
+async function keep(wallet, { device, algorithm, key }, whose) {
+  await wallet.remember({ identity: { device, algorithm, key, ...whose }, pending: null, recovery: null });
+  void persist();
 }
 
 /** Asks the server whose a key is. @param {Wallet} wallet @param {FreshKey} fresh @returns {Promise<View|null>} null: nobody's yet */
@@ -107,7 +111,7 @@ export async function finishRecovery(wallet) {
   const fresh = await wallet.database.get("self", "pending");
   if (!wallet.recovery || !fresh) return false;
   const account = await accountOf(wallet, fresh);
-  if (account) await become(wallet, fresh, whoseAccount(account));
+  if (account) await keep(wallet, fresh, whoseAccount(account)); // the round that asks goes on by itself
   return account !== null;
 }
 

@@ -43,10 +43,7 @@ async function refreshAll(wallet) {
   if (navigator.onLine === false) return wallet.tell();
   try {
     if (!wallet.scheme || wallet.api.now() - wallet.scheme.at > TERMS_AGE_MS) await refreshScheme(wallet);
-    if (!wallet.identity) {
-      if (wallet.recovery) await wallet.finishRecovery();
-      return;
-    }
+    if (!wallet.identity && !(wallet.recovery && (await wallet.finishRecovery()))) return;
     await refreshAccount(wallet);
     await refreshEntries(wallet);
     await Promise.all([refreshHolds(wallet), refreshRequests(wallet), refreshTalk(wallet)]);

@@ -55,6 +55,19 @@ class Recover extends Component {
   /** @type {any} */
   state = { number: "", shown: null, sent: false, waiting: this.props.wallet.waitingRecovery };
 
+  componentDidMount() {
+    this.leaveWhenBack();
+  }
+
+  componentDidUpdate() {
+    this.leaveWhenBack();
+  }
+
+  /** The day has come, and the new key is in force. */
+  leaveWhenBack() {
+    if (this.props.wallet.identity) go("/", { replace: true });
+  }
+
   render() {
     const { wallet } = this.props;
     const { number, shown, sent } = this.state;

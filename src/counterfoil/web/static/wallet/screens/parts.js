@@ -41,6 +41,23 @@ export class AmountPad extends Component {
   digits = this.props.wallet.scheme?.currency.digits ?? 2;
   state = { text: this.props.amount ? formatMoney(this.props.amount, { digits: this.digits }) : "" };
 
+  componentDidMount() {
+    document.addEventListener("keydown", this.typed);
+  }
+
+  componentWillUnmount() {
+    document.removeEventListener("keydown", this.typed);
+  }
+
+  /** Digits of a real keyboard count wherever the focus is, but in a field. @param {KeyboardEvent} event */
+  typed = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target instanceof HTMLElement && event.target.closest("input, textarea, select")) return;
+    if (/^[0-9]$/.test(event.key)) this.set(this.state.text + event.key);
+    else if (this.digits && /^[.,]$/.test(event.key)) this.set(this.state.text + point());
+    else if (event.key === "Backspace") this.set(erased(this.state.text, this.digits));
+  };
+
   /** @param {string} text */
   set(text) {
     const tidy = tidyAmount(text, this.digits);
