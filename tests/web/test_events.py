@@ -137,7 +137,10 @@ async def test_a_quiet_stream_has_a_heartbeat(site: Site) -> None:
     owner.heartbeat_s = 0.05
     try:
         async with listening(site, person) as stream:
-            lines = [await stream.line() for _ in range(6)]
+            assert [await stream.line(), await stream.line()] == ["retry: 1000", ""]
+            for _ in range(2):
+                while (await stream.line()) != ":":
+                    pass  # the account was opened a moment ago, which may be told as well or not
+                assert await stream.line() == ""
     finally:
         owner.heartbeat_s = events.HEARTBEAT_S
-    assert lines == ["retry: 1000", "", ":", "", ":", ""]

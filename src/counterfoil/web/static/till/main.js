@@ -59,7 +59,7 @@ class Page extends Component {
   componentDidMount() {
     const { till } = this.props;
     till.addEventListener("change", () => this.changed());
-    till.addEventListener("paid", (event) => this.paid(/** @type {CustomEvent} */ (event).detail.sale));
+    till.addEventListener("paid", (event) => void this.paid(/** @type {CustomEvent} */ (event).detail.sale));
     addEventListener("hashchange", () => this.arrive());
     addEventListener("online", () => void till.sync());
     document.addEventListener("visibilitychange", () => !document.hidden && void till.sync());
@@ -117,9 +117,10 @@ class Page extends Component {
   }
 
   /** @param {import("./sale.js").Sale} sale */
-  paid(sale) {
+  async paid(sale) {
     if (this.props.till.settings.sound) void import("/static/phone/tone.js").then(({ paid }) => paid());
     if (here().id === sale.id) return;
+    screens.toast ??= await LATER.toast(); // money can come before the other screens are here
     this.setState({ toast: sale });
     clearTimeout(this.fade);
     this.fade = setTimeout(() => this.setState({ toast: null }), TOAST_MS);
