@@ -153,7 +153,7 @@ async def measure(port: int, profiles: tuple[Profile, ...], runs: int) -> list[s
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=chromium(camera=True), args=ARGUMENTS)
         for app in APPS:
             for profile in profiles:
                 sys.stderr.write(f"{app}, {profile} ...\n")

@@ -38,7 +38,7 @@ ABANDONED = 0.1
 """How many of the orders without an answer are never sent again."""
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["counterfoil.app", "tests.simulation.test_crash"])
+_context.set_forkserver_preload(["counterfoil.app", "tests.simulation.warm", "tests.simulation.test_crash"])
 
 
 def _serve(data: str, ready: Connection) -> None:
@@ -209,12 +209,12 @@ def _earned(scheme: Scheme) -> int:
     return account.credits_posted
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=5)
 @pytest.mark.timeout(1_200)
-async def test_nothing_acknowledged_is_lost_doubled_or_half_done_in_200_kills(tmp_path: Path) -> None:
+async def test_nothing_acknowledged_is_lost_doubled_or_half_done_in_200_kills(disk: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
-    data = tmp_path / "data"
+    data = disk / "data"
     async with opened(data) as scheme:
         bank = await scheme.institution(funds=FUNDS * (PEOPLE + 2))
         people = [await scheme.customer(f"Person {number}") for number in range(PEOPLE)]

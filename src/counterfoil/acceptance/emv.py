@@ -1,9 +1,5 @@
 """Merchant-presented QR codes: reads any EMVCo code strictly, writes and verifies those of a Counterfoil scheme. Pure.
 
-    code   = object ... object                       00 first, 63 last, no tag twice
-    object = tag (2 digits) || length (2 digits, characters) || value
-    value  = text, or objects again in 26-51, 62, 64 and 80-99
-
     00 "01"    01 "11" fixed | "12" for one request    26 {00 "org.counterfoil.pay", 01 scheme, 02 account, 03 address}
     52 category    53 currency    54 amount    58 country    59 name    60 city    62 {05 request, 08 "hold" | memo}
     64 {00 language, 01 name in that language}    80 {00 "CF1", 01 signature of the operator}    63 CRC
@@ -12,15 +8,12 @@ The operator signs b"counterfoil/qr/v1" || UTF-8 of everything before tag 80, so
 account under a name that the scheme confirmed. 54 and 62 may follow tag 80: a till without a network puts them behind
 the code that it was given, and then the name is confirmed and the amount is the till's own word.
 
-Source: EMVCo QR Code Specification for Payment Systems, Merchant-Presented Mode 1.1; docs/reference/qr.md, which carries
-byte-exact examples. Lengths count characters. EMVCo leaves open of which kind: UTF-16 units and code points differ beyond
-the basic multilingual plane, so nothing beyond it is read or written.
+Source: docs/reference/qr.md, which carries byte-exact examples; what holds for every EMVCo code stands in `emv_objects`.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 import unicodedata
@@ -30,16 +23,13 @@ import msgspec
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
-from counterfoil.errors import Malformed
+from counterfoil.acceptance.emv_objects import UNSEEN, Object, checksum, joined, parse, wrong
 from counterfoil.ids import ID_MAX
 from counterfoil.money import AMOUNT_MAX
 
 GUID = "org.counterfoil.pay"
 SIGNATURE_GUID = "CF1"
 DOMAIN = b"counterfoil/qr/v1"
-CODE_SIZE_MAX = 512
-"""Characters of a code. Source: EMVCo MPM 1.1 §3.3."""
-VALUE_SIZE_MAX = 99
 NAME_SIZE_MAX = 25
 """Characters of tag 59 and of 64-01."""
 CITY_SIZE_MAX = 15
@@ -48,19 +38,6 @@ MEMO_SIZE_MAX = 25
 HOLD = "hold"
 NO_CATEGORY = "0000"
 NO_CITY = "-"
-
-Nested = tuple[tuple[str, str], ...]
-
-
-class Object(msgspec.Struct, frozen=True):
-    """One object of a code; `nested` are the objects in its value, empty where the tag has none."""
-
-    tag: str
-    value: str
-    nested: Nested = ()
-
-    def inner(self, tag: str) -> str | None:
-        return next((value for name, value in self.nested if name == tag), None)
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,37 +93,6 @@ def scheme_mark(origin: str) -> str:
     return _base64url(hashlib.sha256(origin.encode()).digest()[:6])
 
 
-def checksum(text: str) -> str:
-    """CRC-16/CCITT-FALSE over the UTF-8 of `text`, as four capital hexadecimal digits. "123456789" yields 29B1."""
-    return f"{binascii.crc_hqx(text.encode(), 0xFFFF):04X}"
-
-
-def parse(text: str) -> list[Object]:
-    """The objects of an EMVCo code, in their order, after everything that EMVCo asks of any code was checked.
-
-    Malformed otherwise, with the tag in `field` ("qr.54", "qr.62.05") and `kind`: not_a_code (this is something else),
-    checksum (damaged), field (against the rules).
-    """
-    if not text.startswith("000201"):
-        raise Malformed("qr", "must begin with 000201", kind="not_a_code")
-    if len(text) > CODE_SIZE_MAX:
-        raise _wrong("", f"must be at most {CODE_SIZE_MAX} characters")
-    for character in text:
-        if ord(character) > 0xFFFF or 0xD800 <= ord(character) <= 0xDFFF:
-            raise _wrong("", "must not contain characters beyond U+FFFF")
-        if _UNSEEN.match(character):
-            raise _wrong("", f"must not contain U+{ord(character):04X}")
-    if re.fullmatch(r"6304[0-9A-Fa-f]{4}", text[-8:], re.ASCII) and checksum(text[:-4]) != text[-4:].upper():
-        raise Malformed("qr.63", "is not the checksum of what stands before it", kind="checksum")
-    objects = [Object(tag, value, _nested(tag, value)) for tag, value in _objects(text, "")]
-    if objects[-1].tag != "63":
-        raise _wrong("63", "must be the last object")
-    if not re.fullmatch(r"[0-9A-Fa-f]{4}", objects[-1].value, re.ASCII):
-        raise _wrong("63", "must be four hexadecimal digits")
-    _check_common(objects)
-    return objects
-
-
 def read(text: str) -> Code | Foreign:
     """What a scanned code says. Malformed as by `parse`, and for a code of ours that is not exactly in our profile.
 
@@ -157,7 +103,7 @@ def read(text: str) -> Code | Foreign:
     if not ours:
         return _foreign(objects)
     if len(ours) > 1:
-        raise _wrong(ours[1].tag, "is a second account of a Counterfoil scheme")
+        raise wrong(ours[1].tag, "is a second account of a Counterfoil scheme")
     return _own(text, objects, ours[0])
 
 
@@ -185,7 +131,7 @@ def write(code: Code, *, language: str = "en", sign: Callable[[bytes], bytes] | 
     parts = [
         ("00", "01"),
         ("01", "12" if code.request is not None else "11"),
-        ("26", _joined(account, "26")),
+        ("26", joined(account, "26")),
         ("52", code.category),
         ("53", code.currency),
         *([("54", code.amount)] if code.amount is not None else []),
@@ -196,10 +142,10 @@ def write(code: Code, *, language: str = "en", sign: Callable[[bytes], bytes] | 
     if more := _additional(code.request, hold=code.hold, memo=code.memo):
         parts.append(("62", more))
     if full and full != plain:
-        parts.append(("64", _joined([("00", language[:2].upper()), ("01", full)], "64")))
-    text = _joined(parts, "")
+        parts.append(("64", joined([("00", language[:2].upper()), ("01", full)], "64")))
+    text = joined(parts, "")
     if sign is not None:
-        text += _joined([("80", _joined([("00", SIGNATURE_GUID), ("01", _base64url(sign(DOMAIN + text.encode())))], "80"))], "")
+        text += joined([("80", joined([("00", SIGNATURE_GUID), ("01", _base64url(sign(DOMAIN + text.encode())))], "80"))], "")
     return _checked(text)
 
 
@@ -210,9 +156,9 @@ def complete(text: str, *, amount: str, request: int | None, hold: bool = False)
     """
     code = read(text)
     if isinstance(code, Foreign) or code.dynamic or code.amount is not None or code.memo:
-        raise _wrong("62", "must not stand in the code yet, nor 54")
+        raise wrong("62", "must not stand in the code yet, nor 54")
     more = _additional(request, hold=hold, memo="")
-    return _checked(text[:-8] + _joined([("54", amount), *([("62", more)] if more else [])], ""))
+    return _checked(text[:-8] + joined([("54", amount), *([("62", more)] if more else [])], ""))
 
 
 def major(amount: int, digits: int) -> str:
@@ -226,74 +172,11 @@ def minor(amount: str, digits: int) -> int:
     match = re.fullmatch(rf"(0|[1-9][0-9]*){rf'[.]([0-9]{{{digits}}})' if digits else '()'}", amount, re.ASCII)
     value = int(match[1] + match[2]) if match else 0
     if not 0 < value <= AMOUNT_MAX:
-        raise _wrong("54", f"must be an amount above zero with {digits} decimal places")
+        raise wrong("54", f"must be an amount above zero with {digits} decimal places")
     return value
 
 
 # Reading
-
-
-def _objects(text: str, path: str) -> list[tuple[str, str]]:
-    found: dict[str, str] = {}
-    at = 0
-    while at < len(text):
-        tag, size = text[at : at + 2], text[at + 2 : at + 4]
-        if not re.fullmatch(r"[0-9]{2}", tag, re.ASCII):
-            raise _wrong(path, f"must have a tag of two digits at character {at + 1}")
-        here = f"{path}.{tag}" if path else tag
-        if not re.fullmatch(r"[0-9]{2}", size, re.ASCII):
-            raise _wrong(here, "must have a length of two digits")
-        value = text[at + 4 : at + 4 + int(size)]
-        if not int(size):
-            raise _wrong(here, "must not be empty")
-        if len(value) < int(size):
-            raise _wrong(here, f"ends after {len(value)} of {int(size)} characters")
-        if tag in found:
-            raise _wrong(here, "must not stand twice")
-        found[tag] = value
-        at += 4 + int(size)
-    return list(found.items())
-
-
-def _nested(tag: str, value: str) -> Nested:
-    return tuple(_objects(value, tag)) if "26" <= tag <= "51" or tag in ("62", "64") or tag >= "80" else ()
-
-
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Controls, and what turns the direction of a text around: a name must look like what it is."""
-
-_RULES: dict[str, tuple[str, str]] = {
-    "00": (r"01", "must be 01"),
-    "01": (r"11|12", "must be 11 or 12"),
-    "52": (r"[0-9]{4}", "must be four digits"),
-    "53": (r"[0-9]{3}", "must be three digits"),
-    "54": (r"(?=.{1,13}\Z)[0-9]+(\.[0-9]*)?", "must be a number of at most 13 characters, with a dot"),
-    "55": (r"0[123]", "must be 01, 02 or 03"),
-    "58": (r"[A-Z]{2}", "must be two capital letters"),
-    "59": (r".{1,25}", "must be 1 to 25 characters"),
-    "60": (r".{1,15}", "must be 1 to 15 characters"),
-    "61": (r".{1,10}", "must be 1 to 10 characters"),
-}
-_REQUIRED = ("52", "53", "58", "59", "60")
-
-
-def _check_common(objects: Sequence[Object]) -> None:
-    by_tag = {item.tag: item for item in objects}
-    for tag, (pattern, rule) in _RULES.items():
-        if tag in by_tag and not re.fullmatch(pattern, by_tag[tag].value, re.ASCII):
-            raise _wrong(tag, rule)
-    for tag in _REQUIRED:
-        if tag not in by_tag:
-            raise _wrong(tag, "is missing")
-    if not any("02" <= tag <= "51" for tag in by_tag):
-        raise _wrong("26", "is missing: no account is named in 02 to 51")
-    for item in objects:
-        if ("26" <= item.tag <= "51" or item.tag >= "80") and item.nested[0][0] != "00":
-            raise _wrong(f"{item.tag}.00", "must be the first object of its template")
-    if language := by_tag.get("64"):
-        for tag in ("00", "01"):
-            if language.inner(tag) is None:
-                raise _wrong(f"64.{tag}", "is missing")
 
 
 def _own(text: str, objects: Sequence[Object], account: Object) -> Code:
@@ -301,7 +184,7 @@ def _own(text: str, objects: Sequence[Object], account: Object) -> Code:
     values = {item.tag: item.value for item in objects}
     for tag in ("01", "02"):
         if account.inner(tag) is None:
-            raise _wrong(f"{account.tag}.{tag}", "is missing")
+            raise wrong(f"{account.tag}.{tag}", "is missing")
     scheme = account.inner("01") or ""
     _from_base64url(scheme, 6, f"{account.tag}.01")
     signature: bytes | None = None
@@ -310,14 +193,14 @@ def _own(text: str, objects: Sequence[Object], account: Object) -> Code:
         signature = _from_base64url(by_tag["80"].inner("01") or "", 64, "80.01")
         signed, behind = _before(objects, "80")
         if strange := [tag for tag in behind if tag not in ("54", "62", "63")]:
-            raise _wrong(strange[0], "must not stand behind 80")
+            raise wrong(strange[0], "must not stand behind 80")
     if "54" in values and not re.fullmatch(r"(0|[1-9][0-9]*)(\.[0-9]{1,4})?", values["54"], re.ASCII):
-        raise _wrong("54", "must be a plain number")
+        raise wrong("54", "must be a plain number")
     more, language = by_tag.get("62"), by_tag.get("64")
     label = more.inner("05") if more else None
     request = None if label is None else _id(label, "62.05")
     if values.get("01") == "12" and request is None:
-        raise _wrong("62.05", "is missing: a code for one request names it")
+        raise wrong("62.05", "is missing: a code for one request names it")
     purpose = (more.inner("08") if more else None) or ""
     hold = request is not None and purpose == HOLD
     return Code(
@@ -362,7 +245,7 @@ def _foreign(objects: Sequence[Object]) -> Foreign:
     bakong = any(item.tag in ("29", "30") and "@" in (item.inner("00") or "") for item in objects)
     if bakong and values["58"] == "KH":
         if values["53"] not in _KHQR_CURRENCIES:
-            raise _wrong("53", "must be 116 or 840 in a KHQR code")
+            raise wrong("53", "must be 116 or 840 in a KHQR code")
         scheme = "KHQR"
     else:
         known = [name for guid in identifiers for start, name in _SCHEMES.items() if guid.lower().startswith(start)]
@@ -374,7 +257,7 @@ def _foreign(objects: Sequence[Object]) -> Foreign:
 def _id(text: str, path: str) -> int:
     value = int.from_bytes(_from_base64url(text, 16, path))
     if not 0 < value <= ID_MAX:
-        raise _wrong(path, "must be an id other than zero")
+        raise wrong(path, "must be an id other than zero")
     return value
 
 
@@ -384,22 +267,10 @@ def _from_base64url(text: str, size: int, path: str) -> bytes:
         data = base64.urlsafe_b64decode(text + "=" * (-length % 4))
         if _base64url(data) == text:
             return data
-    raise _wrong(path, f"must be {size} bytes in base64url")
-
-
-def _wrong(path: str, rule: str) -> Malformed:
-    return Malformed(f"qr.{path}" if path else "qr", rule, kind="field")
+    raise wrong(path, f"must be {size} bytes in base64url")
 
 
 # Writing
-
-
-def _joined(parts: Sequence[tuple[str, str]], path: str) -> str:
-    for tag, value in parts:
-        here = f"{path}.{tag}" if path else tag
-        if not 0 < len(value) <= VALUE_SIZE_MAX:
-            raise _wrong(here, f"must be 1 to {VALUE_SIZE_MAX} characters")
-    return "".join(f"{tag}{len(value):02}{value}" for tag, value in parts)
 
 
 def _checked(text: str) -> str:
@@ -414,7 +285,7 @@ def _additional(request: int | None, *, hold: bool, memo: str) -> str:
     short = _short(memo, MEMO_SIZE_MAX)
     purpose = HOLD if hold else "" if request is not None and short == HOLD else short
     parts = [("05", _base64url(request.to_bytes(16)))] if request is not None else []
-    return _joined([*parts, *([("08", purpose)] if purpose else [])], "62")
+    return joined([*parts, *([("08", purpose)] if purpose else [])], "62")
 
 
 def _plain_name(code: Code) -> str:
@@ -429,7 +300,7 @@ def _plain_name(code: Code) -> str:
 
 def _short(text: str, size: int) -> str:
     """As much of `text` as fits, without what a code cannot carry."""
-    plain = "".join(character for character in text if ord(character) <= 0xFFFF and not _UNSEEN.match(character))
+    plain = "".join(character for character in text if ord(character) <= 0xFFFF and not UNSEEN.match(character))
     return plain.strip()[:size].strip()
 
 
