@@ -33,11 +33,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clock and the kernel's randomness."""
 
-    def now_ns(self) -> int:
-        return time.time_ns()
-
-    def monotonic_ns(self) -> int:
-        return time.monotonic_ns()
+    # The functions themselves: a payment asks for the time five times.
+    now_ns = staticmethod(time.time_ns)
+    monotonic_ns = staticmethod(time.monotonic_ns)
 
     def random_bytes(self, count: int) -> bytes:
         return os.urandom(count)

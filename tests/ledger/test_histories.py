@@ -223,6 +223,8 @@ class Both:
         accounts = self.engine.lookup_accounts(range(10))
         by_id = {account.id: account for account in accounts}
         agree("account_now", [self.engine.account_now(number) for number in range(10)], [by_id.get(number) for number in range(10)])
+        balances = {a.id: (a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted) for a in accounts}
+        agree("balances_now", [self.engine.balances_now(number) for number in range(10)], [balances.get(number) for number in range(10)])
         assert self.engine.last_timestamp == self.model.time
         agree("books", accounts, sorted((self.model.view(account) for account in self.model.accounts), key=lambda a: a.id))
         for ledger in (1, 2):  # conservation: every amount was debited once and credited once

@@ -12,7 +12,7 @@ from sqlalchemy import Boolean, Column, Connection, LargeBinary, MetaData, Small
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
-from counterfoil.store.bulk import BulkInsert
+from counterfoil.store.bulk import FIND_SIZE, BulkFind, BulkInsert
 from counterfoil.store.database import Store
 from counterfoil.store.schema import Amount, Id
 
@@ -34,6 +34,7 @@ def kinds(name: str) -> Table:
 
 core, bulk = kinds("core"), kinds("bulk")
 insert_bulk = BulkInsert(bulk)
+find_bulk = BulkFind(bulk.c.id)
 
 rows = st.lists(
     st.tuples(
@@ -85,6 +86,31 @@ def test_a_doubled_key_is_an_integrity_error(store: Store) -> None:
 def test_a_row_of_the_wrong_width_is_a_bug(store: Store) -> None:
     with pytest.raises(AssertionError), store.writing() as connection:
         insert_bulk(connection, [(1, 1)])
+
+
+@pytest.mark.parametrize("asked", [0, 1, FIND_SIZE, FIND_SIZE + 1, 3 * FIND_SIZE - 1])
+def test_it_finds_those_that_are_there(store: Store, asked: int) -> None:
+    there = [(number, 1, b"", "", 1, True) for number in range(0, 4 * FIND_SIZE, 2)]
+    with store.writing() as connection:
+        insert_bulk(connection, there)
+        assert find_bulk(connection, list(range(asked))) == set(range(0, asked, 2))
+        assert find_bulk(connection, [1, 2**128 - 1]) == set()
+
+
+@pytest.mark.parametrize("amount", [-1, 2**63, True, 1.0, "1"])
+def test_an_amount_that_is_none_never_reaches_the_database(store: Store, amount: Any) -> None:
+    with pytest.raises(AssertionError), store.writing() as connection:
+        insert_bulk(connection, [(1, 5, b"", "", 1, True), (2, amount, b"", "", 1, True), (3, None, b"", "", 1, True)])
+    with pytest.raises(AssertionError), store.writing() as connection:
+        insert_bulk(connection, [(1, 5, b"", "", 1, True), (2, amount, b"", "", 1, True)])
+
+
+def test_finding_compiles_for_postgresql_too() -> None:
+    sql, positional, _, from_driver = find_bulk._compile(postgresql.dialect())  # type: ignore[no-untyped-call]
+    assert not positional
+    assert f"%(key_{FIND_SIZE - 1})s)" in sql
+    assert from_driver is not None
+    assert from_driver(bytes(15) + b"\7") == 7
 
 
 def test_it_compiles_for_postgresql_too() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from counterfoil.payments.types import SignedOrder
+from counterfoil.web.protocol import PaymentProtocol
 from tests.scheme import Person
 from tests.web.site import Site, signed_body
 
@@ -131,6 +132,37 @@ async def test_a_body_above_the_limit_is_refused_both_ways(site: Site, pieces: i
     await wire.send(whole[:at], whole[at:])
     status, _, body = await wire.answer()
     assert (status, json.loads(body)["code"]) == (413, "too_large")
+    wire.close()
+
+
+async def test_a_silent_connection_is_closed_and_one_in_use_is_not(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    payer, payee = await funded(site)
+    whole = request(payer.sign(payer.order(payee, 100)))
+    made: list[PaymentProtocol] = []
+    connection_made = PaymentProtocol.connection_made
+
+    def remembered(self: PaymentProtocol, transport: asyncio.Transport) -> None:
+        connection_made(self, transport)
+        self.timeout_keep_alive = 3_600  # the timer rings when we say so
+        made.append(self)
+
+    monkeypatch.setattr(PaymentProtocol, "connection_made", remembered)
+    wire = await Wire.connect(site)
+    for _ in range(3):  # used from ring to ring
+        await wire.send(whole)
+        assert (await wire.answer())[0] == 200
+        made[0].timeout_keep_alive_handler()
+    await wire.send(whole[:8])
+    while made[0].url != b"/v1":  # until the server has read it
+        await asyncio.sleep(0.01)
+    for _ in range(2):  # in the middle of a request
+        made[0].timeout_keep_alive_handler()
+    await wire.send(whole[8:])
+    assert (await wire.answer())[0] == 200
+    assert made[0].timeout_keep_alive_task is not None
+    for _ in range(2):  # silent from ring to ring
+        made[0].timeout_keep_alive_handler()
+    assert await wire.is_closed()
     wire.close()
 
 

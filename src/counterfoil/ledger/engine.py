@@ -38,6 +38,10 @@ class Engine(Protocol):
         """The account with its balances as of the last committed batch. Quick: on the path of every payment."""
         ...
 
+    def balances_now(self, id: int) -> tuple[int, int, int, int] | None:
+        """Of `account_now` the balances alone: debits pending and posted, credits pending and posted. None if there is no such account."""
+        ...
+
     def account_code(self, id: int) -> int:
         """The account's code; 0 if there is no such account. Quick: asked twice for every transfer."""
         ...

@@ -88,6 +88,10 @@ class MemoryEngine:
         account = self._books.accounts.get(id)
         return None if account is None else account.freeze()
 
+    def balances_now(self, id: int) -> tuple[int, int, int, int] | None:
+        account = self._books.accounts.get(id)
+        return None if account is None else account.balances()
+
     def account_code(self, id: int) -> int:
         account = self._books.accounts.get(id)
         return 0 if account is None else account.code

@@ -103,6 +103,13 @@ class Ledger:
         """The account with its balances as of the last committed batch, or None. No I/O where the engine keeps it in memory."""
         return self._engine.account_now(id)
 
+    def balances_now(self, id: int) -> tuple[int, int, int, int] | None:
+        """The account's debits pending and posted, credits pending and posted as of the last committed batch, or None.
+
+        What a payment needs of `account_now`, at a fraction of its cost.
+        """
+        return self._engine.balances_now(id)
+
     async def balance_at(self, account_id: int, timestamp: int) -> AccountBalance:
         """The account's balances at a past moment (ns, inclusive), expiries included; zeros before its first transfer.
 

@@ -136,6 +136,10 @@ class SqliteEngine:
         account = self._books().accounts.get(id)
         return None if account is None else account.freeze()
 
+    def balances_now(self, id: int) -> tuple[int, int, int, int] | None:
+        account = self._books().accounts.get(id)
+        return None if account is None else account.balances()
+
     def account_code(self, id: int) -> int:
         """The account's code, from memory; 0 if there is no such account."""
         account = self._cache.accounts.get(id)  # after a failed write this may know an account too many, which the next write will not

@@ -139,10 +139,11 @@ class Authoriser:
         self._check_state(holder, now)
         if before is None or amount + fee == 0:
             return Authorisation(holder, device, 0, self._in_flight)
-        balances = self.ledger.account_now(account)
+        balances = self.ledger.balances_now(account)
         if balances is None:
             raise Unavailable("the ledger does not know this account yet")
-        spent = balances.debits_posted + balances.debits_pending + self._in_flight.get(account, 0)
+        debits_pending, debits_posted, _, _ = balances
+        spent = debits_posted + debits_pending + self._in_flight.get(account, 0)
         spent_today, spent_month = spent - before[0], spent - before[1]
         assert 0 <= spent_today <= spent_month, (spent, before)
         if holder.recovery is not None and spent_today + amount + fee > self.recovery_spend_max:
@@ -168,15 +169,15 @@ class Authoriser:
 
         Nothing is reserved: payments that arrive in the same instant may together lift a balance a little above its maximum.
         """
-        if payee.state is not PartyState.OPEN or self._freeze(payee, self.clock.now_ns(), incoming=True):
+        if payee.state is not PartyState.OPEN or (payee.freezes and self._freeze(payee, self.clock.now_ns(), incoming=True)):
             raise PayeeCannotReceive
         if payee.limits.balance_max == AMOUNT_MAX:
             return
-        balances = self.ledger.account_now(payee.account)
+        balances = self.ledger.balances_now(payee.account)
         if balances is None:
             raise Unavailable("the ledger does not know the payee's account yet")
-        balance = balances.credits_posted + balances.credits_pending - balances.debits_posted
-        limits.check_balance(amount=amount, balance=balance, limits=payee.limits)
+        _, debits_posted, credits_pending, credits_posted = balances
+        limits.check_balance(amount=amount, balance=credits_posted + credits_pending - debits_posted, limits=payee.limits)
 
     def check_able(self, holder: Holder) -> None:
         """Refuses (PartyClosed, AccountFrozen) when nothing may leave the account at all."""

@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, event, make_url
@@ -121,11 +121,13 @@ class Store:
         from one executemany. When it raises, the items are tried again in halves, so that only the culprit hears of it:
         `fn` must do nothing but SQL, and should answer expected conflicts with values instead of raising.
         """
-        return cast("R", await self._submit(fn, item, together=True))
+        result: R = await self._enqueue(fn, item, together=True)
+        return result
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         """`fn`'s result, durable on return. Raises what `fn` raises; then nothing that `fn` wrote remains."""
-        return cast("T", await self._submit(fn, None, together=False))
+        result: T = await self._enqueue(fn, None, together=False)
+        return result
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         """`fn`'s result from one consistent view. Runs in the event loop's thread: for indexed reads well below 1 ms.
@@ -230,15 +232,16 @@ class Store:
 
     # The writer's parts
 
-    async def _submit(self, fn: Callable[..., Any], item: Any, *, together: bool) -> Any:
+    def _enqueue(self, fn: Callable[..., Any], item: Any, *, together: bool) -> asyncio.Future[Any]:
         if self._stopping:
             raise Unavailable("the store has stopped")
         if len(self._waiting) >= self._queue_size_max:
             raise Unavailable("too much is waiting to be stored")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Work(fn, item, together, future))
-        self._wake.set()
-        return await future
+        if len(self._waiting) == 1:  # else the writer is awake already
+            self._wake.set()
+        return future
 
     async def _commit_batch(self, batch: list[_Work]) -> None:
         """Runs the batch in one transaction, commits it, and answers every caller."""

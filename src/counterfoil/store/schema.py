@@ -6,7 +6,7 @@ migration can name them on every database.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Dialect, LargeBinary, MetaData
@@ -33,6 +33,10 @@ def _id_bytes(value: int | None) -> bytes | None:
     return None if value is None else value.to_bytes(16)
 
 
+def _ids_bytes(values: Sequence[Any]) -> Sequence[Any]:
+    return list(map(_id_bytes, values)) if None in values else [value.to_bytes(16) for value in values]
+
+
 def _id_int(value: bytes | None) -> int | None:
     return None if value is None else int.from_bytes(value)
 
@@ -42,6 +46,8 @@ class Id(TypeDecorator[int]):
 
     impl = LargeBinary(16)
     cache_ok = True
+
+    bulk_processor = staticmethod(_ids_bytes)
 
     # The processors are overridden whole: TypeDecorator's wrappers cost a second call for each value of the hot path.
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
@@ -56,11 +62,18 @@ def _whole(value: int | None) -> int | None:
     return value
 
 
+def _all_whole(values: Sequence[Any]) -> Sequence[Any]:
+    if set(map(type, values)) != {int} or min(values) < 0 or max(values) > AMOUNT_MAX:
+        return list(map(_whole, values))
+    return values
+
+
 class Amount(TypeDecorator[int]):
     """Minor units, 0 to 2^63-1. Anything else that reaches the database is a bug of ours, and stops there."""
 
     impl = BigInteger()
     cache_ok = True
+    bulk_processor = staticmethod(_all_whole)
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
         return _whole
@@ -71,6 +84,7 @@ class Nanoseconds(TypeDecorator[int]):
 
     impl = BigInteger()
     cache_ok = True
+    bulk_processor = staticmethod(_all_whole)
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
         return _whole

@@ -46,8 +46,8 @@ _REFUSALS: tuple[type[CounterfoilError], ...] = (
 )  # fmt: skip
 """Besides what follows from the form of the request: signature, body, load."""
 
-Answer = tuple[int, list[problems.Header], bytes]
-"""Status, headers, body."""
+Answer = tuple[int, tuple[problems.Header, ...], bytes]
+"""Status, headers without Content-Length, body."""
 
 log = structlog.get_logger("counterfoil.web")
 
@@ -75,7 +75,7 @@ class HotPayments:
         self.titles = titles
         self.body_size_max = body_size_max
         self._common_headers = common_headers
-        self._headers = [*common_headers, (b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        self._headers = (*common_headers, (b"content-type", b"application/json"), (b"cache-control", b"no-store"))
         self._decoder = msgspec.json.Decoder(SignedBody)
         self._encoder = msgspec.json.Encoder()
 
@@ -103,6 +103,7 @@ class HotPayments:
         except ClientGone:
             return
         status, answer_headers, answer = await self.answer(headers, client[0] if client else "", body)
+        answer_headers += ((b"content-length", b"%d" % len(answer)),)
         await send({"type": "http.response.start", "status": status, "headers": answer_headers})
         await send({"type": "http.response.body", "body": answer})
 
@@ -117,24 +118,19 @@ class HotPayments:
             signed = decode_body(self._readable(body), self._decoder)
             self.guesses.check(ip, signed.device)
             try:
-                answer = self._encoder.encode(await self.pay(signed))
+                result = self._encoder.encode(await self.pay(signed))
             except (WrongSignature, UnknownDevice) as refusal:
                 self.guesses.count(ip, signed.device, refusal)
                 raise
-            outcome, status = COMPLETED, 200
-            answer_headers = [*self._headers, (b"content-length", b"%d" % len(answer))]
+            outcome, answer = COMPLETED, (200, self._headers, result)
         except CounterfoilError as error:
-            outcome = error.code
-            status, answer_headers, answer = problems.render(error, self.next_request_id(), self.titles.language(headers))
-            answer_headers += self._common_headers
+            outcome, answer = error.code, self._problem(error, self.next_request_id(), headers)
         except Exception:
             request_id = self.next_request_id()
             log.exception("payment_failed", request_id=request_id)
-            outcome = InternalError.code
-            status, answer_headers, answer = problems.render(InternalError(), request_id, self.titles.language(headers))
-            answer_headers += self._common_headers
+            outcome, answer = InternalError.code, self._problem(InternalError(), request_id, headers)
         self.metrics.payment(outcome, self.clock.monotonic_ns() - started)
-        return status, answer_headers, answer
+        return answer
 
     def _readable(self, body: bytes | CounterfoilError) -> bytes:
         if isinstance(body, CounterfoilError):
@@ -142,6 +138,11 @@ class HotPayments:
         if len(body) > self.body_size_max:
             raise TooLarge(size_max=self.body_size_max)
         return body
+
+    def _problem(self, error: CounterfoilError, request_id: str, headers: list[problems.Header]) -> Answer:
+        status, answer_headers, body = problems.render(error, request_id, self.titles.language(headers))
+        kept = (header for header in answer_headers if header[0] != b"content-length")
+        return status, (*kept, *self._common_headers), body
 
 
 def _check_format(headers: list[tuple[bytes, bytes]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated
 
 import msgspec
@@ -116,5 +117,11 @@ def receipt_view(receipt: Receipt) -> ReceiptView:
 
 def acknowledgement_view(acknowledgement: Acknowledgement) -> AcknowledgementView:
     return AcknowledgementView(
-        base64_text(acknowledgement.statement), base64_text(acknowledgement.signature), base64_text(acknowledgement.key)
+        base64_text(acknowledgement.statement), base64_text(acknowledgement.signature), _key_text(acknowledgement.key)
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _key_text(key: bytes) -> str:
+    """The operator's key, the same in every receipt."""
+    return base64_text(key)
