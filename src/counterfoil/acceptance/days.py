@@ -32,6 +32,8 @@ from counterfoil.payments.service import HOLD_TIMEOUT_MAX_S
 from counterfoil.payments.types import Payment
 from counterfoil.store.database import Store
 
+HOLDS_AT_ONCE = 200
+"""Holds that are asked about at once."""
 CATCH_UP_DAYS_MAX = 366
 """Days before today that are still closed when they were forgotten."""
 _TAKES = (OrderKind.PAY, OrderKind.CAPTURE)
@@ -206,8 +208,12 @@ class Days:
         since = self.clock.now_ns() - (HOLD_TIMEOUT_MAX_S + 8 * 24 * 3600) * NANOSECONDS
         query = select(sales.c.id).where(sales.c.account == account, sales.c.hold, sales.c.made_at > since)
         ids = await self.store.read(lambda connection: connection.execute(query).scalars().all())
-        states = [(await self.sales.standings.of(sale)).state for sale in (await self.sales.known(ids, account)).values()]
-        return states.count(SaleState.HELD)
+        found = list((await self.sales.known(ids, account)).values())
+        held = 0
+        for at in range(0, len(found), HOLDS_AT_ONCE):
+            standings = await self.sales.standings.of(found[at : at + HOLDS_AT_ONCE])
+            held += sum(standing.state is SaleState.HELD for standing in standings.values())
+        return held
 
 
 class _Sums:

@@ -135,9 +135,16 @@ class Sales:
 
     async def standing(self, sale: Sale) -> Standing:
         """How it stands with a sale. Asks for its amount first where that was left undone."""
-        if sale.expires_at > self.clock.now_ns() and await self.standings.request(sale) is None:
-            await self._ask(sale)
-        return await self.standings.of(sale)
+        return (await self.standing_of([sale]))[sale.id]
+
+    async def standing_of(self, found: Sequence[Sale]) -> dict[int, Standing]:
+        """As `standing`, for sales of one account at once, by id."""
+        now = self.clock.now_ns()
+        requests = await self.standings.requests_of(found)
+        for sale in found:
+            if sale.id not in requests and sale.expires_at > now:
+                await self._ask(sale)
+        return await self.standings.of(found)
 
     async def find(self, id: int, account: int) -> Sale:
         """A sale of the account, or NotFound."""
@@ -171,7 +178,7 @@ class Sales:
         await self.standing(sale)
         await self.requests.cancel(sale.id, sale.account)
         self._tell(sale)
-        return await self.standings.of(sale)
+        return (await self.standings.of([sale]))[sale.id]
 
     async def refund(self, sale: Sale, till: Till, clerk: Clerk, *, id: int, amount: int, memo: str) -> Standing:
         """Gives back what was paid, in full or in part. A repeat gives back nothing more. As `Payments.pay`, and NotInThisState."""
@@ -270,7 +277,7 @@ class Sales:
         await self.store.write(write)
         await self.payments.pay_under_mandate(order, Mandate(till.token, AuthorisationClass.TOKEN))
         self._tell(sale)
-        return await self.standings.of(sale)
+        return (await self.standings.of([sale]))[sale.id]
 
     def _tell(self, sale: Sale) -> None:
         self.hub.publish(sale.account, Told(SALE_CHANGED, self.clock.now_ns(), {"sale": id_text(sale.id)}))

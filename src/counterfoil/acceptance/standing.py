@@ -1,24 +1,28 @@
-"""How it stands with a sale: asked of requests, payments and the ledger each time, and kept nowhere.
+"""How it stands with sales: asked of requests, payments and the ledger each time, and kept nowhere.
 
 request open ──> paid ──> refunded in part, refunded
     │       └──> held ──> captured ──> refunded in part, refunded
     │               └──> released, expired
     └──> cancelled, expired
+
+A page of sales is asked about at once: the number of reads does not grow with the number of sales.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
 from sqlalchemy import select
 
 from counterfoil.acceptance.tables import sale_actions
 from counterfoil.acceptance.types import Action, Sale, SaleState, Standing
 from counterfoil.clock import Clock
-from counterfoil.errors import NotFound, Refused, Unavailable
 from counterfoil.payments import records
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.requests import PaymentRequest, Requests, RequestState
 from counterfoil.payments.service import Payments
-from counterfoil.payments.types import Payment, PaymentState, Receipt
+from counterfoil.payments.types import Payment, PaymentState
 from counterfoil.store.database import Store
 
 _GIVES_BACK = (OrderKind.REFUND, OrderKind.REVERSAL)
@@ -30,6 +34,22 @@ _OF_HOLD = {
 }
 
 
+class _Known(msgspec.Struct, frozen=True):
+    """What was read for some sales.
+
+    Attributes:
+        paid: payments and holds that answered them and were carried out, by id.
+        completed_at: ledger time of each of `paid`.
+        answers: what was carried out about each of `paid`, and about each capture of theirs, oldest first.
+        clerks: who did an answer at a till, by the answer's id.
+    """
+
+    paid: Mapping[int, Payment]
+    completed_at: Mapping[int, int]
+    answers: Mapping[int, Sequence[Payment]]
+    clerks: Mapping[int, int]
+
+
 class Standings:
     """Asks."""
 
@@ -39,70 +59,88 @@ class Standings:
         self.requests = requests
         self.clock = clock
 
-    async def request(self, sale: Sale) -> PaymentRequest | None:
-        """The request to pay of a sale; None when it was not made."""
-        try:
-            return await self.requests.find(sale.id, sale.account)
-        except NotFound:
-            return None
+    async def requests_of(self, sales: Sequence[Sale]) -> dict[int, PaymentRequest]:
+        """Their requests to pay, by id; those that were not made are missing. All sales are of one account."""
+        assert len({sale.account for sale in sales}) <= 1, "sales of several accounts"
+        return await self.requests.find_many([sale.id for sale in sales], sales[0].account) if sales else {}
 
-    async def of(self, sale: Sale) -> Standing:
-        """How it stands with `sale` now. What was claimed but not carried out counts as open: nothing is paid that is not."""
-        request = await self.request(sale)
-        if request is not None and request.paid_by is not None:
-            receipt = await self._receipt(request.paid_by, sale.account)
-            if receipt is not None:
-                return await self._answered(receipt)
+    async def of(self, sales: Sequence[Sale]) -> dict[int, Standing]:
+        """How it stands with `sales`, all of one account, now. What was claimed but not carried out counts as open."""
+        requests = await self.requests_of(sales)
+        known = await self._known([request.paid_by for request in requests.values() if request.paid_by is not None])
+        return {sale.id: self._standing(sale, requests.get(sale.id), known) for sale in sales}
+
+    # Reading
+
+    async def _known(self, ids: Sequence[int]) -> _Known:
+        if not ids:
+            return _Known({}, {}, {}, {})
+        claimed = await self.store.read(lambda connection: records.find_many(connection, ids))
+        completed_at = await self.payments.carried_out(list(claimed.values()))
+        paid = {payment.id: payment for payment in claimed.values() if payment.id in completed_at}
+        answers = await self._carried_out(paid.keys())
+        captures = [answer.id for each in answers.values() for answer in each if answer.kind is OrderKind.CAPTURE]
+        answers |= await self._carried_out(captures)
+        clerks = await self._clerks([answer.id for each in answers.values() for answer in each])
+        return _Known(paid, completed_at, answers, clerks)
+
+    async def _carried_out(self, references: Collection[int]) -> dict[int, list[Payment]]:
+        if not references:
+            return {}
+        answers = await self.store.read(lambda connection: records.answers_to_many(connection, list(references)))
+        done = await self.payments.carried_out([answer for each in answers.values() for answer in each])
+        return {reference: [answer for answer in each if answer.id in done] for reference, each in answers.items()}
+
+    async def _clerks(self, done: Sequence[int]) -> dict[int, int]:
+        if not done:
+            return {}
+        query = select(sale_actions.c.payment, sale_actions.c.clerk).where(sale_actions.c.payment.in_(done))
+        return await self.store.read(lambda connection: {row.payment: row.clerk for row in connection.execute(query)})
+
+    # Telling
+
+    def _standing(self, sale: Sale, request: PaymentRequest | None, known: _Known) -> Standing:
+        payment = None if request is None or request.paid_by is None else known.paid.get(request.paid_by)
+        if payment is not None:
+            return self._answered(payment, known)
         if request is not None and request.state is RequestState.CANCELLED:
             return Standing(state=SaleState.CANCELLED)
         over = sale.expires_at <= self.clock.now_ns()
         return Standing(state=SaleState.EXPIRED if over else SaleState.OPEN)
 
-    async def _receipt(self, payment: int, account: int) -> Receipt | None:
-        try:
-            return await self.payments.receipt(payment, account)
-        except (Refused, Unavailable):
-            return None
-
-    async def _answered(self, receipt: Receipt) -> Standing:
-        payment = receipt.payment
+    def _answered(self, payment: Payment, known: _Known) -> Standing:
+        completed_at, answers = known.completed_at[payment.id], known.answers[payment.id]
         if payment.kind is not OrderKind.HOLD:
-            return await self._taken(payment, payment, receipt.completed_at, captured=0, actions=[])
-        ended = await self._carried_out(payment.id)
-        actions = await self._actions(ended)
-        state = _OF_HOLD[receipt.state]
-        capture = next((each for each in ended if each.kind is OrderKind.CAPTURE), None)
-        if state is not SaleState.CAPTURED or capture is None:
-            return Standing(state=state, payment=payment, paid_at=receipt.completed_at, actions=tuple(actions))
-        return await self._taken(payment, capture, receipt.completed_at, captured=capture.amount, actions=actions)
+            return _taken(payment, payment, completed_at, known)
+        state = _OF_HOLD[self.payments.state_of_hold(payment, completed_at, answers)]
+        capture = next((answer for answer in answers if answer.kind is OrderKind.CAPTURE), None)
+        if capture is not None:
+            return _taken(payment, capture, completed_at, known)
+        return Standing(state=state, payment=payment, paid_at=completed_at, actions=_actions(answers, known))
 
-    async def _taken(self, payment: Payment, original: Payment, paid_at: int, *, captured: int, actions: list[Action]) -> Standing:
-        back = [each for each in await self._carried_out(original.id) if each.kind in _GIVES_BACK]
-        refunded = sum(each.amount for each in back)
-        if refunded:
-            state = SaleState.REFUNDED if refunded >= original.amount else SaleState.REFUNDED_PART
-        else:
-            state = SaleState.CAPTURED if original is not payment else SaleState.PAID
-        return Standing(
-            state=state,
-            payment=payment,
-            original=original,
-            captured=captured,
-            refunded=refunded,
-            paid_at=paid_at,
-            actions=(*actions, *await self._actions(back)),
-        )
 
-    async def _carried_out(self, reference: int) -> list[Payment]:
-        answers = await self.store.read(lambda connection: records.answers_to(connection, reference))
-        return [answer for answer in answers if await self.payments.was_carried_out(answer)]
+def _taken(payment: Payment, original: Payment, paid_at: int, known: _Known) -> Standing:
+    """Money is with the shop: the payment itself, or the capture of a hold; less what went back."""
+    captured = original is not payment
+    back = [answer for answer in known.answers[original.id] if answer.kind in _GIVES_BACK]
+    refunded = sum(answer.amount for answer in back)
+    if refunded:
+        state = SaleState.REFUNDED if refunded >= original.amount else SaleState.REFUNDED_PART
+    else:
+        state = SaleState.CAPTURED if captured else SaleState.PAID
+    return Standing(
+        state=state,
+        payment=payment,
+        original=original,
+        captured=original.amount if captured else 0,
+        refunded=refunded,
+        paid_at=paid_at,
+        actions=_actions([*(known.answers[payment.id] if captured else ()), *back], known),
+    )
 
-    async def _actions(self, done: list[Payment]) -> list[Action]:
-        if not done:
-            return []
-        query = select(sale_actions.c.payment, sale_actions.c.clerk).where(sale_actions.c.payment.in_([each.id for each in done]))
-        clerks = await self.store.read(lambda connection: {row.payment: row.clerk for row in connection.execute(query)})
-        return [
-            Action(payment=each.id, kind=each.kind.name.lower(), amount=each.amount, clerk=clerks.get(each.id), at=each.created_at)
-            for each in done
-        ]
+
+def _actions(done: Sequence[Payment], known: _Known) -> tuple[Action, ...]:
+    return tuple(
+        Action(payment=each.id, kind=each.kind.name.lower(), amount=each.amount, clerk=known.clerks.get(each.id), at=each.created_at)
+        for each in done
+    )

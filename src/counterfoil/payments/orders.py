@@ -30,7 +30,7 @@ import msgspec
 
 from counterfoil.errors import Malformed
 from counterfoil.ids import ID_MAX
-from counterfoil.money import check_amount
+from counterfoil.money import AMOUNT_MAX, check_amount
 
 DOMAIN = b"counterfoil/order/v1"
 ORDER_SIZE_MAX = 1_024
@@ -125,29 +125,20 @@ def decode(data: bytes) -> Order:
     if len(memo) > MEMO_SIZE_MAX:
         raise Malformed("order.memo", f"must be at most {MEMO_SIZE_MAX} bytes")
     order = Order(
-        origin=origin,
-        asset=asset,
-        payer=_account(payer, "order.payer"),
-        payee=_account(payee, "order.payee"),
-        amount=check_amount(amount, "order.amount"),
-        max_fee=check_amount(max_fee, "order.max_fee", minimum=0),
-        id=_account(order_id, "order.id"),
-        expiry_ms=expiry_ms,
-        rules_hash=rules_hash,
-        kind=_SIGNED_KINDS[kind],
-        reference=int.from_bytes(reference),
-        timeout_s=timeout_s,
-        memo=_text(memo, "order.memo"),
-        payer_last=payer_last,
-        checkpoint_size=size,
-        checkpoint_root=root,
-    )
-    _check_shape(order)
+        origin, asset, _account(payer, "order.payer"), _account(payee, "order.payee"), amount, max_fee, _account(order_id, "order.id"),
+        expiry_ms, rules_hash, _SIGNED_KINDS[kind], int.from_bytes(reference), timeout_s, _text(memo, "order.memo") if memo else "",
+        payer_last, size, root,
+    )  # fmt: skip
+    if not 0 < amount <= AMOUNT_MAX or max_fee > AMOUNT_MAX:
+        check_amount(amount, "order.amount")
+        check_amount(max_fee, "order.max_fee", minimum=0)
+    if order.kind is not OrderKind.PAY or order.reference or timeout_s:
+        _check_shape(order)
     return order
 
 
 def _check_shape(order: Order) -> None:
-    """What a kind needs and what it must leave empty."""
+    """What a kind needs and what it must leave empty. A payment that answers nothing needs nothing."""
     if order.kind in (OrderKind.CAPTURE, OrderKind.RELEASE, OrderKind.REFUND) and not order.reference:
         raise Malformed("order.reference", "must name the hold or payment")
     if order.reference > ID_MAX:

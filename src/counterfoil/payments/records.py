@@ -15,15 +15,7 @@ from counterfoil.payments.forms import Purpose
 from counterfoil.payments.orders import ORDER_LIFETIME_MAX_MS, OrderKind
 from counterfoil.payments.tables import links, payments, refusals, requests
 from counterfoil.payments.types import AuthorisationClass, Payment
-from counterfoil.store.bulk import BulkInsert
-
-_GIVING_BACK = (OrderKind.REFUND, OrderKind.REVERSAL)
-_ANSWERING = (OrderKind.PAY, OrderKind.HOLD)
-"""What refers to a request."""
-_insert = BulkInsert(payments)
-_BY_ID = select(payments).where(payments.c.id == bindparam("id"))
-_BY_IDS = select(payments).where(payments.c.id.in_(bindparam("ids", expanding=True)))
-_KNOWN = select(payments.c.id).where(payments.c.id.in_(bindparam("ids", expanding=True)))
+from counterfoil.store.bulk import BulkFind, BulkInsert
 
 
 class LinkOutcome(enum.IntEnum):
@@ -34,13 +26,30 @@ class LinkOutcome(enum.IntEnum):
     FAILED = 2
 
 
+_GIVING_BACK = (OrderKind.REFUND, OrderKind.REVERSAL)
+_ANSWERING = (OrderKind.PAY, OrderKind.HOLD)
+"""What refers to a request."""
+_insert = BulkInsert(payments)
+_find_known = BulkFind(payments.c.id)
+_BY_ID = select(payments).where(payments.c.id == bindparam("id"))
+_BY_IDS = select(payments).where(payments.c.id.in_(bindparam("ids", expanding=True)))
+_ANSWERS = (
+    select(payments)
+    .join(links, links.c.payment == payments.c.id)
+    .where(links.c.reference.in_(bindparam("references", expanding=True)), links.c.outcome != LinkOutcome.FAILED)
+    .order_by(payments.c.id)
+)
+_KEEP_REFUSAL = refusals.insert()
+_REFUSAL = select(refusals).where(refusals.c.payment == bindparam("id"))
+
+
 def keep(connection: Connection, batch: list[Payment]) -> list[Payment | Refused]:
     """Keeps each payment of the batch once; answers the payment as it is kept, or the refusal.
 
     A repeat answers what was kept the first time. Another payment under the same id is `IdReused`. A payment that refers
     to something (`reference`) claims it here: a request is paid once, refunds never exceed what they refund.
     """
-    known = set(connection.execute(_KNOWN, {"ids": [payment.id for payment in batch]}).scalars())
+    known = _find_known(connection, [payment.id for payment in batch])
     fresh: dict[int, Payment] = {}
     for payment in batch:
         if not payment.reference and payment.id not in known:
@@ -140,9 +149,8 @@ def _link(connection: Connection, payment: Payment) -> None:
 def keep_refusal(connection: Connection, payment: Payment, refusal: Refused, refused_at: int) -> None:
     """Remembers the ledger's refusal, and gives back what the payment had claimed. A repeat changes nothing."""
     if find_refusal(connection, payment.id) is None:
-        connection.execute(
-            refusals.insert().values(payment=payment.id, code=refusal.code, facts=json.dumps(refusal.facts), refused_at=refused_at)
-        )
+        values = {"payment": payment.id, "code": refusal.code, "facts": json.dumps(refusal.facts), "refused_at": refused_at}
+        connection.execute(_KEEP_REFUSAL, values)
     if payment.reference:
         release_claim(connection, payment.id, payment.reference)
 
@@ -163,7 +171,7 @@ def find_many(connection: Connection, ids: Sequence[int]) -> dict[int, Payment]:
 
 
 def find_refusal(connection: Connection, id: int) -> Refused | None:
-    row = connection.execute(select(refusals).where(refusals.c.payment == id)).first()
+    row = connection.execute(_REFUSAL, {"id": id}).first()
     return None if row is None else refusal_by_code(row.code, json.loads(row.facts))
 
 
@@ -179,17 +187,22 @@ def refunded_amount(connection: Connection, original_id: int) -> int:
 
 def answers_to(connection: Connection, reference: int) -> list[Payment]:
     """Payments that answer this hold, request or payment and did not fail, oldest first."""
-    ids = connection.execute(
-        select(links.c.payment).where(links.c.reference == reference, links.c.outcome != LinkOutcome.FAILED).order_by(links.c.payment)
-    ).scalars()
-    return [payment for payment in (find(connection, payment_id) for payment_id in ids) if payment is not None]
+    return answers_to_many(connection, [reference])[reference]
+
+
+def answers_to_many(connection: Connection, references: Sequence[int]) -> dict[int, list[Payment]]:
+    """As `answers_to`, for each of `references`, in one statement."""
+    answers: dict[int, list[Payment]] = {reference: [] for reference in references}
+    for row in connection.execute(_ANSWERS, {"references": list(references)}):
+        answers[row.reference].append(_payment(row))
+    return answers
 
 
 def _values(payment: Payment) -> tuple[Any, ...]:
     """In the order of the table's columns. Plain values: the driver takes several times as long to see that an enum is one."""
     return (
-        payment.id, payment.order_hash, int(payment.kind), payment.service.value, payment.payer, payment.payee, payment.amount,
-        payment.fee, payment.fee_paid_by.value, payment.reference, payment.timeout_s, payment.memo, int(payment.authorisation),
+        payment.id, payment.order_hash, int(payment.kind), payment.service._value_, payment.payer, payment.payee, payment.amount,
+        payment.fee, payment.fee_paid_by._value_, payment.reference, payment.timeout_s, payment.memo, int(payment.authorisation),
         payment.device, payment.mandate, payment.order, payment.signature, payment.created_at, payment.expires_at,
     )  # fmt: skip
 

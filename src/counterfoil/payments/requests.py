@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -135,6 +135,11 @@ class Requests:
         if row is None or (row.payer is not None and account not in (row.payee, row.payer)):
             raise NotFound("there is no request with this id")
         return self._request(row)
+
+    async def find_many(self, ids: Sequence[int], account: int) -> dict[int, PaymentRequest]:
+        """Those of `ids` that `account` made, by id."""
+        query = select(requests).where(requests.c.id.in_(ids), requests.c.payee == account)
+        return await self.store.read(lambda connection: {row.id: self._request(row) for row in connection.execute(query)})
 
     async def of_account(self, account: int, *, before: int = 0, limit: int = PAGE_SIZE_MAX) -> list[PaymentRequest]:
         """Requests made by or addressed to `account`, newest first by id; `before` is the last id of the page before."""

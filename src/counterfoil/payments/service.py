@@ -7,7 +7,7 @@ and receipt and acknowledgement are read back from there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
@@ -99,6 +99,7 @@ class Payments:
         self.acknowledger = acknowledger
         self.fees_account = fees_account
         self.is_head = is_head
+        self._under_way: dict[int, int] = {}  # how often each order is being carried out at this moment
 
     async def pay(self, signed: SignedOrder) -> Receipt:
         """Moves the money once, however often the same order arrives, and answers the same receipt each time.
@@ -129,8 +130,9 @@ class Payments:
 
     async def _pay(self, order: Order, signed: SignedOrder, mandate: Mandate | None) -> Receipt:
         self._check_scheme(order)
-        payer, payee = await self.parties.holder(order.payer), await self.parties.holder(order.payee)
-        earlier = await self._earlier(order)
+        payer = self.parties.found_holder(order.payer) or await self.parties.holder(order.payer)
+        payee = self.parties.found_holder(order.payee) or await self.parties.holder(order.payee)
+        earlier = await self._earlier(order) if order.kind in _ABOUT_ANOTHER else None
         service = service_of(order, payer.kind, payee.kind, earlier)
         cost = cost_of(order, service, earlier, self.rules.tariff)
         payment = self._draft(order, signed, mandate, service, cost)
@@ -139,11 +141,19 @@ class Payments:
         except (NotAuthenticated, NotYourAccount, PinLocked, TooMany):
             raise
         except Refused:
+            is_under_way = order.id in self._under_way  # before the look: it may end meanwhile
             if receipt := await self._carried_out_before(payment):
                 return receipt  # expired or over the limit by now, but this is the repeat of something that was done
+            if is_under_way:  # what it has reserved is what this one lacks
+                raise Unavailable("this order is being carried out at this moment: ask again") from None
             raise
-        with authorisation:
-            return await self.carry_out(payment, earlier)  # 3 to 7
+        self._under_way[order.id] = self._under_way.get(order.id, 0) + 1
+        try:
+            with authorisation:
+                return await self.carry_out(payment, earlier)  # 3 to 7
+        finally:
+            if left := self._under_way.pop(order.id) - 1:
+                self._under_way[order.id] = left
 
     async def carry_out(self, payment: Payment, earlier: Payment | None) -> Receipt:
         """Steps 3 to 7, for a payment that was authorised. `earlier` is what a capture, release, refund or reversal is about."""
@@ -154,7 +164,8 @@ class Payments:
             await self._check_repeat(kept, earlier)
         transfers = self._plan(kept, earlier)  # 4 one linked chain
         results = await self.ledger.create_transfers(transfers)  # 5 the system of record is written last: the commit point
-        completed_at = await self._settle(kept, transfers, results)  # 6 created, exists, or a refusal
+        last = results[-1]
+        completed_at = last.timestamp if last.status is _CREATED else await self._settle(kept, transfers, results)  # 6 created, or exists
         return await self._receipt(kept, completed_at, self._asker(kept))  # 7 the operator's word
 
     # The steps
@@ -225,17 +236,17 @@ class Payments:
             raise
         return authorisation
 
-    async def _authorise(self, payment: Payment, mandate: Mandate | None) -> Authorisation:
+    def _authorise(self, payment: Payment, mandate: Mandate | None) -> Awaitable[Authorisation]:
         """Whoever gives money away signs; a payee who takes what was set aside needs no limit."""
         taking = payment.kind in _SIGNED_BY_PAYEE
         account = payment.payee if taking else payment.payer
         amount = 0 if taking else payment.amount
         cost = 0 if taking or payment.fee_paid_by is PaidBy.PAYEE else payment.fee
         if isinstance(mandate, PinMandate):
-            return await self.parties.authorise_by_pin(account_id=account, pin=mandate.pin, amount=amount, fee=cost)
+            return self.parties.authorise_by_pin(account_id=account, pin=mandate.pin, amount=amount, fee=cost)
         if mandate is not None:
-            return await self.parties.admit(account_id=account, amount=amount, fee=cost)
-        return await self.parties.authorise(
+            return self.parties.admit(account_id=account, amount=amount, fee=cost)
+        return self.parties.authorise(
             account_id=account, device_id=payment.device, message=payment.order, signature=payment.signature, amount=amount, fee=cost
         )
 
@@ -260,9 +271,7 @@ class Payments:
         return plan(payment, earlier, ledger=self.rules.currency.ledger, fees_account=self.fees_account)
 
     async def _settle(self, payment: Payment, transfers: Sequence[Transfer], results: Sequence[CreateTransferResult]) -> int:
-        """The ledger time of the payment's last transfer. A chain answers with one telling status; the others follow it."""
-        if all(result.status is _CREATED for result in results):
-            return results[-1].timestamp
+        """The ledger time of a repeat's last transfer, or the refusal. A chain answers with one telling status; the others follow it."""
         telling = next(result.status for result in results if result.status is not _STATUS.LINKED_EVENT_FAILED)
         if telling is _STATUS.EXISTS:  # a repeat: the whole chain must stand, not only the leg that answered
             if (completed_at := await self._completed_at(transfers)) is not None:
@@ -301,7 +310,15 @@ class Payments:
 
     async def was_carried_out(self, payment: Payment) -> bool:
         """Whether the ledger has it: the only place that knows."""
-        return await self._completed_at(self._plan(payment, await self._subject(payment))) is not None
+        return bool(await self.carried_out([payment]))
+
+    async def carried_out(self, payments: Sequence[Payment]) -> dict[int, int]:
+        """Ledger time (ns), by id, of those of at most BATCH_SIZE_MAX `payments` that the ledger has. One look for all."""
+        wanted = [payment.reference for payment in payments if payment.kind in _ABOUT_ANOTHER]
+        subjects = await self.store.read(lambda connection: records.find_many(connection, wanted)) if wanted else {}
+        last = {payment.id: self._plan(payment, subjects.get(payment.reference))[-1].id for payment in payments}
+        found = {transfer.id: transfer.timestamp for transfer in await self.ledger.lookup_transfers(list(last.values()))}
+        return {payment.id: found[last[payment.id]] for payment in payments if last[payment.id] in found}
 
     async def _subject(self, payment: Payment) -> Payment | None:
         """What a capture, release, refund or reversal is about; None for everything else."""
@@ -365,9 +382,13 @@ class Payments:
     async def hold_state(self, hold: Payment, held_at: int) -> PaymentState:
         """What became of a hold: held, captured, released or expired."""
         answers = await self.store.read(lambda connection: records.answers_to(connection, hold.id))
+        carried_out = await self.carried_out(answers)
+        return self.state_of_hold(hold, held_at, [answer for answer in answers if answer.id in carried_out])
+
+    def state_of_hold(self, hold: Payment, held_at: int, answers: Sequence[Payment]) -> PaymentState:
+        """As `hold_state`, for whoever knows the `answers` to it that were carried out."""
         for answer in answers:
-            if await self.was_carried_out(answer):
-                return PaymentState.CAPTURED if answer.kind is OrderKind.CAPTURE else PaymentState.RELEASED
+            return PaymentState.CAPTURED if answer.kind is OrderKind.CAPTURE else PaymentState.RELEASED
         expires_at = held_at + hold.timeout_s * 1_000_000_000
         return PaymentState.EXPIRED if expires_at <= max(self.clock.now_ns(), self.ledger.last_timestamp) else PaymentState.HELD
 
