@@ -97,6 +97,13 @@ class Directory:
                 self._addresses.put(party, address, account)
         return await self.holder(account)
 
+    def spelled(self, address: str) -> str:
+        """The one way in which an address is written, however somebody typed it; what is none, as it stands."""
+        try:
+            return " ".join(parse_address(address, self.region))
+        except Malformed:
+            return address
+
     async def party_at(self, address: str) -> int | None:
         """The id of the party behind an address, staff included; None when nobody, or when it is no address at all."""
         try:

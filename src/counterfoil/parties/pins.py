@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -65,7 +65,7 @@ class Pins:
         right = await self._in_thread(_matches, self._hasher, known_hash or self._nobodys_hash, pin)
         if not right or known_hash is None:
             raise WrongPin(attempts_left=max(ATTEMPTS_MAX - wrong_count, 0))
-        await self.store.write(lambda connection: _forgive(connection, subject))
+        await self.store.write(lambda connection: forgive(connection, subject))
 
     async def hashed(self, pin: str) -> str:
         """The hash to keep of a new PIN. Refuses (Malformed) one that is not 4 to 8 digits, or too easy to guess."""
@@ -85,6 +85,11 @@ class Pins:
             record(connection, self.clock, party, "pin_set", by=by)
 
         await self.store.write(write)
+
+    async def set_at(self, party: int) -> int:
+        """When (ns) the party's PIN was set last; 0 when there is none."""
+        query = select(pins.c.set_at).where(pins.c.party == party)
+        return await self.store.read(lambda connection: connection.execute(query).scalar_one_or_none()) or 0
 
     async def forget_old_attempts(self) -> int:
         """Removes what guesses at nobody's PIN have left behind; returns how many."""
@@ -118,7 +123,19 @@ def keep_pin(connection: Connection, party: int, hash_: str, now: int) -> None:
     values = {"hash": hash_, "set_at": now}
     if connection.execute(update(pins).where(pins.c.party == party).values(values)).rowcount == 0:
         connection.execute(insert(pins), values | {"party": party})
-    _forgive(connection, party)
+    forgive(connection, party)
+
+
+def forgive(connection: Connection, subject: int) -> None:
+    """Forgets what was wrong before: the PIN can be tried again at once. Safe to repeat."""
+    connection.execute(update(pin_attempts).where(pin_attempts.c.subject == subject).values(wrong_count=0, locked_until=0))
+
+
+def locked_until(connection: Connection, subjects: Collection[int], now: int) -> dict[int, int]:
+    """Until when (ns) the PINs of those of `subjects` are locked that are locked `now`."""
+    query = select(pin_attempts.c.subject, pin_attempts.c.locked_until)
+    query = query.where(pin_attempts.c.subject.in_(list(subjects)), pin_attempts.c.locked_until > now)
+    return {row.subject: row.locked_until for row in connection.execute(query)}
 
 
 def _begin_attempt(connection: Connection, subject: int, now: int) -> tuple[str | None, int]:
@@ -133,10 +150,6 @@ def _begin_attempt(connection: Connection, subject: int, now: int) -> tuple[str 
     values = {"wrong_count": wrong_count, "locked_until": now + lock_s * NANOSECONDS if lock_s else 0, "last_at": now}
     connection.execute(update(pin_attempts).where(pin_attempts.c.subject == subject).values(values))
     return connection.execute(select(pins.c.hash).where(pins.c.party == subject)).scalar_one_or_none(), wrong_count
-
-
-def _forgive(connection: Connection, subject: int) -> None:
-    connection.execute(update(pin_attempts).where(pin_attempts.c.subject == subject).values(wrong_count=0, locked_until=0))
 
 
 def _matches(hasher: PasswordHasher, hash_: str, pin: str) -> bool:

@@ -102,6 +102,7 @@ class Parties:
         self._authoriser = Authoriser(self.directory, ledger, clock, zone=_zone(time_zone), recovery_spend_max=recovery_spend_max)
         self.pin_payments = PinPayments(self._context, self._authoriser, pin_limits or PinLimits())
         # The hot path's own names, so that a payment pays for no further call.
+        self.found_holder = self.directory.found_holder
         self.authorise = self._authoriser.authorise
         self.admit = self._authoriser.admit
         self.check_payee = self._authoriser.check_payee
@@ -137,7 +138,7 @@ class Parties:
     async def sign_in(self, address: str, pin: str) -> Party:
         """The party behind a number, handle or code and its PIN: WrongPin whether the address or the PIN is wrong, in the same time."""
         party = await self.directory.party_at(address)
-        await self.pins.check(party, pin, address=address)
+        await self.pins.check(party, pin, address=self.directory.spelled(address))
         assert party is not None, "nobody's PIN is never right"
         return await self.party(party)
 

@@ -38,6 +38,7 @@ from counterfoil.errors import (
     Unavailable,
 )
 from counterfoil.web.basic_views import BasicViews, Problem
+from counterfoil.web.guesses import LOOK_UPS_PER_MINUTE
 from counterfoil.web.holder_sessions import LIFETIME_S_MAX, Draft, HolderSessions, Session
 from counterfoil.web.i18n import Language
 from counterfoil.web.page_forms import check_same_site, posted
@@ -83,6 +84,7 @@ class BasicPages:
         self._render = render
         self._language = language
         self._problem = problem
+        self._look_ups = Throttle(services.clock, burst=LOOK_UPS_PER_MINUTE, per_minute=LOOK_UPS_PER_MINUTE)
         self._sign_ins = Throttle(services.clock, burst=SIGN_INS_PER_MINUTE, per_minute=SIGN_INS_PER_MINUTE)
 
     def routes(self) -> list[BaseRoute]:
@@ -108,8 +110,7 @@ class BasicPages:
     # Who
 
     async def front(self, request: Request) -> Response:
-        session = self._session(request)
-        if session is None:
+        if await self._session(request) is None:
             return self._sign_in_form(request)
         return await self._get(self.home)(request)
 
@@ -215,9 +216,13 @@ class BasicPages:
     async def begin(self, request: Request, session: Session, views: BasicViews, form: dict[str, str]) -> Response:
         typed = {name: form.get(name, "") for name in ("to", "amount", "memo")}
         try:
+            self._look_ups.spend(session.party)
             draft = await views.draft(**typed)
         except Problem as problem:
             session.filled, session.problems = typed, {problem.field: problem.sentence}
+            return _see(PAY)
+        except TooMany as error:
+            session.filled, session.problems = typed, {"to": views.sentence(error)}
             return _see(PAY)
         session.begin(draft)
         return _see(_pay_address(draft.id))
@@ -293,12 +298,18 @@ class BasicPages:
 
     # Parts
 
-    def _session(self, request: Request) -> Session | None:
-        return self.sessions.find(request.cookies.get(COOKIE, ""))
+    async def _session(self, request: Request) -> Session | None:
+        """Whoever is signed in here; nobody any more when the PIN was changed that let them in."""
+        secret = request.cookies.get(COOKIE, "")
+        session = self.sessions.find(secret)
+        if session is not None and await self.services.parties.pins.set_at(session.party) > session.begun_at:
+            self.sessions.end(secret)
+            return None
+        return session
 
     def _get(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
-            session = self._session(request)
+            session = await self._session(request)
             if session is None:
                 return _see(f"{HOME}?{urlencode({'then': _address(request)})}")
             try:
@@ -312,7 +323,7 @@ class BasicPages:
         self, page: Callable[[Request, Session, BasicViews, dict[str, str]], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
-            session = self._session(request)
+            session = await self._session(request)
             if session is None:
                 return _sign_in_again("idle", HOME)
             views = BasicViews(self.services, self._language(request), session)
