@@ -46,7 +46,7 @@ ANSWERS_EXPECTED = [
 EXAMPLES_MAX = 12
 """Requests of each kind for each operation: some 1,800 in all."""
 ORIGIN = "counterfoil.localhost/log"
-EVENTS = "/v1/events"  # has no end; test_events listens to it
+EVENTS = ["/v1/events", "/v1/till/events"]  # have no end; test_events and test_tills listen to them
 
 
 class Server:
@@ -98,6 +98,7 @@ class Town:
         self.spare: Person
         self.staff: list[Person]
         self.token = ""
+        self.till = ""
         self.ids: dict[str, list[str]] = {}
         self.seen: dict[str, set[int]] = {}
         self.chance = random.Random(1)
@@ -108,7 +109,9 @@ class Town:
         self.customer, self.shop = await scheme.customer(funds=900_000), await scheme.merchant(funds=10_000)
         self.spare = await scheme.customer()
         self.staff = [await site.staff_member(role) for role in (StaffRole.SUPERVISOR, StaffRole.TREASURER, StaffRole.TREASURER)]
-        self.token = await site.token(self.shop, *Scope)
+        self.token = await site.token(self.shop, *(scope for scope in Scope if scope is not Scope.TILL))
+        till = await site.ok(self.shop, "POST", "/v1/tills", {"id": id_text(new_id(scheme.clock)), "name": "Front"})
+        self.till = (await site.ok(None, "POST", "/v1/tills/pair", {"code": till["pairing_code"], "label": "tablet"}))["token"]
         paid = [(await self.customer.pay(self.shop, 1_000)).payment.id for _ in range(20)]
         holds = [(await self.customer.hold(self.shop, 100)).payment.id for _ in range(20)]
         asked = [await self.shop.ask(self.customer, 50) for _ in range(20)]
@@ -206,6 +209,7 @@ class Credentials(AuthBase):
         self.untouched = case.meta is not None and case.meta.is_negative_at(ParameterLocation.HEADER)  # this is what is wrong with it
         self.by_token = "BearerToken" in names and ("DeviceSignature" not in names or town.half())
         self.by_device = "DeviceSignature" in names and not self.by_token
+        self.at_till = f"{case.operation.path}/".startswith("/v1/till/")
         self.person = town.chance.choice(town.staff) if "/staff/" in case.operation.path else town.shop
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -214,7 +218,7 @@ class Credentials(AuthBase):
         for name in ("Signature", "Signature-Input", "Content-Digest", "Authorization"):
             request.headers.pop(name, None)
         if self.by_token:
-            request.headers["Authorization"] = f"Bearer {self.town.token}"
+            request.headers["Authorization"] = f"Bearer {self.town.till if self.at_till else self.town.token}"
         elif self.by_device:
             assert request.url is not None
             assert request.method is not None

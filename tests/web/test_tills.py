@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx2
 import pytest
 import pytest_asyncio
+from sqlalchemy import Engine, event
 
 from counterfoil.acceptance import emv
 from counterfoil.ids import id_text, new_id, parse_id
 from counterfoil.moments import moment_text
+from counterfoil.parties.tokens import Scope
 from counterfoil.payments.orders import OrderKind
 from tests.scheme import Person
 from tests.web.site import Site, problem
@@ -280,8 +282,35 @@ async def test_pins_of_clerks_lock_and_the_owner_unlocks(till: Counter) -> None:
     assert (await till.refused("POST", "/v1/till/sign-in", {"clerk": clerk, "pin": "3690"}))["code"] == "pin_locked"
     nobody = await till.refused("POST", "/v1/till/sign-in", {"clerk": till.fresh(), "pin": "3690"})
     assert nobody["code"] == "wrong_pin"
-    await till.site.ok(till.shop, "PATCH", f"/v1/clerks/{clerk}", {"pin": "7531", "name": "Akinyi O."})
+    locked = {each["id"]: each["locked_until"] for each in (await till.site.ok(till.shop, "GET", "/v1/clerks"))["clerks"]}
+    assert locked.pop(clerk) > moment_text(till.site.services.clock.now_ns())
+    assert set(locked.values()) == {None}
+
+    unlocked = await till.site.ok(till.shop, "PATCH", f"/v1/clerks/{clerk}", {"unlock": True})
+    assert (unlocked["locked_until"], unlocked["name"], unlocked["rights"]) == (None, "Akinyi", ["sell"])
+    assert (await till.refused("POST", "/v1/till/sign-in", {"clerk": clerk, "pin": "9999"}))["facts"]["attempts_left"] == 4
+    assert await till.sign_in(clerk, "3690")  # the PIN is the same
+
+    for _ in range(5):
+        await till.refused("POST", "/v1/till/sign-in", {"clerk": clerk, "pin": "9999"})
+    changed = await till.site.ok(till.shop, "PATCH", f"/v1/clerks/{clerk}", {"pin": "7531", "name": "Akinyi O."})
+    assert (changed["locked_until"], changed["name"]) == (None, "Akinyi O.")
     assert await till.sign_in(clerk, "7531")
+
+
+async def test_rights_that_change_hold_at_once_where_the_clerk_is_signed_in(till: Counter) -> None:
+    clerk = await till.clerk("Njoki", "3690", ["sell"])
+    session = await till.sign_in(clerk, "3690")
+    goods = f"/v1/till/goods/{till.fresh()}", {"name": "Bread", "price": 5}
+    assert (await till.refused("PUT", *goods, session=session))["code"] == "forbidden"
+    changed = await till.site.ok(till.shop, "PATCH", f"/v1/clerks/{clerk}", {"rights": ["goods"], "name": "Njoki K."})
+    assert (changed["name"], changed["rights"]) == ("Njoki K.", ["goods"])
+    await till.ok("PUT", *goods, session=session)
+    assert (await till.refused("POST", "/v1/till/sales", till.body(500), session=session))["facts"]["right"] == "sell"
+    rival = await till.site.scheme.merchant("Rival")
+    assert (await till.site.refused(rival, "PATCH", f"/v1/clerks/{clerk}", {"rights": []}))["code"] == "not_found"
+    await till.site.ok(till.shop, "DELETE", f"/v1/clerks/{clerk}")
+    assert (await till.site.refused(till.shop, "PATCH", f"/v1/clerks/{clerk}", {"unlock": True}))["code"] == "not_in_this_state"
 
 
 async def test_sessions_end_with_the_clerk_the_pin_time_and_sign_out(till: Counter) -> None:
@@ -375,7 +404,18 @@ async def test_a_till_token_only_sells_and_only_merchants_have_tills(till: Count
     customer = await site.scheme.customer()
     new = {"id": till.fresh(), "name": "Mine"}
     assert (await site.refused(customer, "POST", "/v1/tills", new))["code"] == "forbidden"
-    stray = await site.token(till.shop, "till")
+    for scopes in (["till"], ["payments:read", "till"]):
+        body = {"label": "till", "scopes": scopes, "expires_at": site.in_seconds(3_600)}
+        refusal = await site.refused(till.shop, "POST", "/v1/tokens", body)
+        assert (refusal["code"], refusal["facts"]["field"]) == ("malformed", "scopes")
+        assert "pairing" in refusal["facts"]["rule"]
+    _, stray = await site.services.acceptance.tills.tokens.create(
+        account=till.shop.account,
+        device=till.shop.device,
+        label="stray",
+        scopes=frozenset({Scope.TILL}),
+        expires_at=site.services.clock.now_ns() + 3_600 * 10**9,
+    )
     assert (await site.refused(stray, "GET", "/v1/till"))["code"] == "forbidden"
     rival = await site.scheme.merchant("Rival")
     mine = (await site.ok(till.shop, "GET", "/v1/tills"))["tills"][0]["id"]
@@ -447,6 +487,48 @@ async def test_sales_of_a_day_come_in_pages(till: Counter) -> None:
     assert (await till.ok("GET", "/v1/till/sales", query="day=2001-01-01")) == {"sales": [], "next": None}
 
 
+async def test_a_page_of_sales_costs_as_many_reads_as_one_sale(till: Counter) -> None:
+    payer = await till.site.scheme.customer(funds=90_000)
+    await refunded_hold(till, payer)
+    one = await till.ok("GET", "/v1/till/sales")
+    with statements_counted() as alone:
+        await till.ok("GET", "/v1/till/sales")
+    for _ in range(5):
+        await till.pay(payer, await till.sell(300))
+        await till.sell(200)
+        await refunded_hold(till, payer)
+    with statements_counted() as counted:
+        page = await till.ok("GET", "/v1/till/sales")
+    assert [sale["state"] for sale in page["sales"]] == [*["refunded_part", "open", "paid"] * 5, "refunded_part"]
+    assert page["sales"][-1] == one["sales"][0]
+    assert 5 < len(counted) <= len(alone) <= 15, counted
+    for sale in page["sales"]:
+        assert await till.sale(sale["id"]) == sale
+
+
+async def refunded_hold(till: Counter, payer: Person) -> None:
+    sale = await till.sell(1_000, hold=True)
+    await till.pay(payer, sale)
+    await till.ok("POST", f"/v1/till/sales/{sale['id']}/capture", {"id": till.fresh(), "amount": 800})
+    await till.ok("POST", f"/v1/till/sales/{sale['id']}/refunds", {"id": till.fresh(), "amount": 100})
+
+
+@contextmanager
+def statements_counted() -> Iterator[list[str]]:
+    """What is read meanwhile, as SQL."""
+    counted: list[str] = []
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            counted.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        yield counted
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+
+
 # Events
 
 
@@ -480,12 +562,25 @@ async def test_a_till_hears_of_its_sales_within_a_second(till: Counter) -> None:
         await till.ok("POST", f"/v1/till/sales/{held['id']}/refunds", {"id": till.fresh(), "amount": 100})
         heard: set[str] = set()
         while heard != {"sale.captured", "sale.refunded", "sale.changed"}:
-            event = await anext(events)
-            assert event["sale"] == held["id"]
-            heard.add(event["type"])
+            told = await anext(events)
+            assert told["sale"] == held["id"]
+            heard.add(told["type"])
 
 
 # Slips
+
+
+async def test_the_tills_hear_that_the_shop_has_changed_and_one_that_ended_hears_no_more(till: Counter) -> None:
+    async with asyncio.timeout(10), listening(till) as events:
+        clerk = await till.clerk("Mueni", "3690", ["sell"])
+        await till.site.ok(till.shop, "PATCH", f"/v1/clerks/{clerk}", {"rights": ["goods"]})
+        await till.ok("PUT", f"/v1/till/goods/{till.fresh()}", {"name": "Bread", "price": 5})
+        for _ in range(3):
+            heard = await anext(events)
+            assert (heard["type"], sorted(heard)) == ("shop.changed", ["at", "type"])
+        mine = (await till.site.ok(till.shop, "GET", "/v1/tills"))["tills"][0]["id"]
+        await till.site.ok(till.shop, "DELETE", f"/v1/tills/{mine}")
+        assert [heard async for heard in events] == []
 
 
 async def test_a_slip_goes_by_text_message_and_opens(till: Counter) -> None:

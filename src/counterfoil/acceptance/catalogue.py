@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from counterfoil.acceptance.tables import goods
@@ -20,11 +22,12 @@ POSITION_MAX = 9_999
 
 
 class Catalogue:
-    """Lists and changes goods."""
+    """Lists and changes goods. `tell` hears of each account whose goods changed."""
 
-    def __init__(self, *, store: Store, clock: Clock) -> None:
+    def __init__(self, *, store: Store, clock: Clock, tell: Callable[[int], None]) -> None:
         self.store = store
         self.clock = clock
+        self._tell = tell
 
     async def list(self, account: int) -> list[Goods]:
         """All goods of an account, hidden ones too, in the order of the grid."""
@@ -60,7 +63,9 @@ class Catalogue:
                 connection.execute(update(goods).where(goods.c.id == wanted.id).values(values))
             return connection.execute(select(goods).where(goods.c.id == wanted.id)).one()
 
-        return _goods(await self.store.write(write))
+        kept = _goods(await self.store.write(write))
+        self._tell(account)
+        return kept
 
 
 def _goods(row: Row[tuple[object, ...]]) -> Goods:

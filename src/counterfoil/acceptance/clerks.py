@@ -1,14 +1,15 @@
 """Clerks: who may do what at a shop's tills, proved by a PIN and then by a session.
 
 A PIN is checked and locked as a holder's is (`parties.pins`); the clerk's id is its subject. A session is a secret kept as
-a hash; it ends after twelve hours, after half an hour in which nothing was done, with the clerk, or with the till.
+a hash; it ends after twelve hours, after half an hour in which nothing was done, with the clerk, with the PIN, or with the
+till. It has the rights that the clerk has now, not those of the moment when it began. The shop's tills hear of every change.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
@@ -18,7 +19,7 @@ from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import Forbidden, IdReused, Malformed, NotAuthenticated, NotFound, NotInThisState, TooLarge
 from counterfoil.parties.journal import record
 from counterfoil.parties.numbers import parse_name
-from counterfoil.parties.pins import Pins, keep_pin
+from counterfoil.parties.pins import Pins, forgive, keep_pin, locked_until
 from counterfoil.store.database import Store
 
 CLERKS_MAX = 100
@@ -32,12 +33,13 @@ SESSION_SIZE = 24
 
 
 class Clerks:
-    """Adds and changes clerks, signs them in and says who stands at a till."""
+    """Adds and changes clerks, signs them in and says who stands at a till. `tell` hears of each account whose clerks changed."""
 
-    def __init__(self, *, store: Store, pins: Pins, clock: Clock) -> None:
+    def __init__(self, *, store: Store, pins: Pins, clock: Clock, tell: Callable[[int], None]) -> None:
         self.store = store
         self.pins = pins
         self.clock = clock
+        self._tell = tell
 
     async def add(self, *, id: int, account: int, party: int, name: str, pin: str, rights: Collection[Right], device: int) -> Clerk:
         """A new clerk. A repeat changes nothing, the PIN neither; another clerk under the same id is IdReused, the 101st TooLarge."""
@@ -59,12 +61,27 @@ class Clerks:
                 raise IdReused
             return _of_account(connection, id, account)
 
-        return _clerk(await self.store.write(write))
+        clerk = _clerk(await self.store.write(write))
+        self._tell(account)
+        return clerk
 
     async def change(
-        self, id: int, *, account: int, party: int, device: int, name: str | None, pin: str | None, rights: Collection[Right] | None
+        self,
+        id: int,
+        *,
+        account: int,
+        party: int,
+        device: int,
+        name: str | None = None,
+        pin: str | None = None,
+        rights: Collection[Right] | None = None,
+        unlock: bool = False,
     ) -> Clerk:
-        """Changes what is given. A new PIN unlocks, and ends the sessions of the old one. NotInThisState for one who has ended."""
+        """Changes what is given. NotInThisState for one who has ended, NotFound for nobody's id.
+
+        Rights hold at once, also where the clerk is signed in. A new PIN ends the sessions of the old one. Both a new PIN and
+        `unlock` forgive wrong PINs; with `unlock` the PIN stays as it is.
+        """
         hash_, now = None if pin is None else await self.pins.hashed(pin), self.clock.now_ns()
         values: dict[str, str] = {}
         if name is not None:
@@ -80,11 +97,16 @@ class Clerks:
             if hash_ is not None:
                 keep_pin(connection, id, hash_, now)
                 connection.execute(delete(clerk_sessions).where(clerk_sessions.c.clerk == id))
+            if unlock:
+                forgive(connection, id)
             row = _of_account(connection, id, account)
-            record(connection, self.clock, party, "clerk_changed", by=device, name=row.name, rights=row.rights, pin=hash_ is not None)
+            what = {"name": row.name, "rights": row.rights, "pin": hash_ is not None, "unlocked": unlock or hash_ is not None}
+            record(connection, self.clock, party, "clerk_changed", by=device, **what)
             return row
 
-        return _clerk(await self.store.write(write))
+        clerk = _clerk(await self.store.write(write))
+        self._tell(account)
+        return clerk
 
     async def end(self, id: int, *, account: int, party: int, device: int) -> None:
         """Lets a clerk do nothing any more. What they did stays with their name. A repeat changes nothing."""
@@ -98,11 +120,17 @@ class Clerks:
                 record(connection, self.clock, party, "clerk_ended", by=device, name=row.name)
 
         await self.store.write(write)
+        self._tell(account)
 
     async def list(self, account: int) -> list[Clerk]:
         """Clerks of an account who have not ended, by name."""
         query = select(clerks).where(clerks.c.account == account, clerks.c.ended_at.is_(None)).order_by(clerks.c.name, clerks.c.id)
         return await self.store.read(lambda connection: [_clerk(row) for row in connection.execute(query)])
+
+    async def locked(self, ids: Collection[int]) -> dict[int, int]:
+        """Until when (ns) the PINs of those of `ids` are locked that are locked now, after too many wrong ones."""
+        now = self.clock.now_ns()
+        return await self.store.read(lambda connection: locked_until(connection, ids, now)) if ids else {}
 
     async def names(self, ids: Collection[int]) -> dict[int, str]:
         """Names by id, also of those who have ended."""

@@ -17,10 +17,13 @@ from counterfoil.ledger.service import Ledger
 from counterfoil.parties.service import Parties
 from counterfoil.parties.tokens import Tokens
 from counterfoil.payments.history import History
-from counterfoil.payments.hub import Hub
+from counterfoil.payments.hub import Hub, Told
 from counterfoil.payments.requests import Requests
 from counterfoil.payments.service import Payments
 from counterfoil.store.database import Store
+
+SHOP_CHANGED = "shop.changed"
+"""What the shop's tills are told when its clerks, goods or tills have changed."""
 
 
 class Acceptance:
@@ -42,9 +45,13 @@ class Acceptance:
         sign: Callable[[bytes], bytes],
     ) -> None:
         zone = ZoneInfo(config.time_zone)
-        self.tills = Tills(store=store, tokens=tokens, clock=clock, sandbox=config.sandbox)
-        self.clerks = Clerks(store=store, pins=parties.pins, clock=clock)
-        self.catalogue = Catalogue(store=store, clock=clock)
+
+        def tell(account: int) -> None:
+            hub.publish(account, Told(SHOP_CHANGED, clock.now_ns(), {}))
+
+        self.tills = Tills(store=store, tokens=tokens, clock=clock, sandbox=config.sandbox, tell=tell)
+        self.clerks = Clerks(store=store, pins=parties.pins, clock=clock, tell=tell)
+        self.catalogue = Catalogue(store=store, clock=clock, tell=tell)
         self.sales = Sales(
             store=store, parties=parties, payments=payments, requests=requests, hub=hub, clock=clock, zone=zone, region=config.region
         )

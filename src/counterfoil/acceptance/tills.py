@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
@@ -33,10 +34,11 @@ LABEL_SIZE_MAX = 40
 
 
 class Tills:
-    """Adds, pairs and ends tills."""
+    """Adds, pairs and ends tills. `tell` hears of each account whose tills paired or ended."""
 
-    def __init__(self, *, store: Store, tokens: Tokens, clock: Clock, sandbox: bool) -> None:
+    def __init__(self, *, store: Store, tokens: Tokens, clock: Clock, sandbox: bool, tell: Callable[[int], None]) -> None:
         self.store = store
+        self._tell = tell
         self.tokens = tokens
         self.clock = clock
         self.code_lifetime_s = SANDBOX_CODE_LIFETIME_S if sandbox else CODE_LIFETIME_S
@@ -118,6 +120,7 @@ class Tills:
             raise
         if row.token is not None:
             await self.tokens.revoke(row.token, row.party, by=row.code_by)
+            self._tell(row.account)
         return till, text
 
     async def end(self, id: int, *, account: int, device: int) -> None:
@@ -134,6 +137,7 @@ class Tills:
         row = await self.store.write(write)
         if row.token is not None:
             await self.tokens.revoke(row.token, row.party, by=device)
+        self._tell(account)
 
     async def list(self, account: int) -> list[Till]:
         """Tills of an account that have not ended, oldest first."""

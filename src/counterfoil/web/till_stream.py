@@ -3,16 +3,22 @@
     event: sale.paid | sale.held | sale.captured | sale.released | sale.expired | sale.refunded | sale.changed
     data: {"type": "sale.paid", "at": "...", "sale": "018f..."}
 
-Nothing is resumed: a till asks for its open sales when it connects. `sale.changed` is all that another till or clerk did.
+    event: shop.changed
+    data: {"type": "shop.changed", "at": "..."}
+
+Nothing is resumed: a till asks for its open sales when it connects. `sale.changed` is all that another till or clerk did,
+`shop.changed` that clerks, goods or tills did. A till that was ended hears nothing more: its stream ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from counterfoil.acceptance.sales import SALE_CHANGED, Sales
+from counterfoil.acceptance.service import SHOP_CHANGED
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import Unavailable
 from counterfoil.moments import moment_text
@@ -45,17 +51,22 @@ class SaleEvents:
         self.clock = clock
         self.heartbeat_s = heartbeat_s
 
-    def answer(self, account: int) -> Answer:
-        """A stream that ends after an hour, or when the till reads too slowly: it comes back by itself. TooMany at once."""
+    def answer(self, account: int, *, stands: Callable[[], Awaitable[bool]]) -> Answer:
+        """A stream that ends after an hour, or when the till reads too slowly: it comes back by itself. TooMany at once.
+
+        `stands` says whether the till may still listen; it is asked whenever something of the shop has changed.
+        """
         subscription = self.feed.subscribe(account)
-        listener = self.sales.hub.subscribe(account, (SALE_CHANGED,))
+        listener = self.sales.hub.subscribe(account, (SALE_CHANGED, SHOP_CHANGED))
 
         async def stream(receive: Receive, send: Send) -> None:
-            await self._stream(subscription, listener, receive, send)
+            await self._stream(subscription, listener, stands, receive, send)
 
         return Answer(media_type=MEDIA_TYPE, headers=((b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")), stream=stream)
 
-    async def _stream(self, subscription: Subscription, listener: Listener, receive: Receive, send: Send) -> None:
+    async def _stream(
+        self, subscription: Subscription, listener: Listener, stands: Callable[[], Awaitable[bool]], receive: Receive, send: Send
+    ) -> None:
         ends_at = self.clock.monotonic_ns() + STREAM_S_MAX * NANOSECONDS
         gone = asyncio.create_task(_disconnected(receive))
         moved: asyncio.Task[AccountEvent | None] = asyncio.create_task(_next(subscription))
@@ -76,7 +87,9 @@ class SaleEvents:
                     if (change := told.result()) is None:
                         break
                     told = asyncio.create_task(listener.next())
-                    text += _event(change.type, change.at, change.ids["sale"])
+                    if change.type == SHOP_CHANGED and not await stands():
+                        break
+                    text += _event(change.type, change.at, change.ids)
                 await send({"type": "http.response.body", "body": text or b":\n\n", "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
@@ -90,7 +103,7 @@ class SaleEvents:
     async def _text(self, event: AccountEvent) -> bytes:
         name = _NAMES.get(event.type)
         sale = await self._sale_of(event) if name else 0
-        return _event(name, event.timestamp, uuid_text(sale)) if name and sale else b""
+        return _event(name, event.timestamp, {"sale": uuid_text(sale)}) if name and sale else b""
 
     async def _sale_of(self, event: AccountEvent) -> int:
         """The sale that a movement belongs to: by the order itself, or by the hold or payment that it is about. 0 for none."""
@@ -105,8 +118,8 @@ class SaleEvents:
         return 0
 
 
-def _event(name: str, at: int, sale: str) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode({"type": name, "at": moment_text(at), "sale": sale}))
+def _event(name: str, at: int, ids: dict[str, str]) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode({"type": name, "at": moment_text(at)} | ids))
 
 
 async def _next(subscription: Subscription) -> AccountEvent | None:

@@ -58,16 +58,26 @@ class PairingView(msgspec.Struct, frozen=True):
 
 
 class PairedView(msgspec.Struct, frozen=True):
-    """What the device keeps: the token, told this once."""
+    """What the device keeps: the token, told this once; and whose till it is now."""
 
     token: str
     till: UuidText
     name: str
+    account: UuidText
     merchant_name: str
 
 
 class ClerkView(msgspec.Struct, frozen=True):
-    """Somebody who works at the tills."""
+    """Somebody who works at the tills. `locked_until`: too many wrong PINs; null when the PIN can be tried."""
+
+    id: UuidText
+    name: str
+    rights: list[Right]
+    locked_until: Moment | None
+
+
+class TillClerkView(msgspec.Struct, frozen=True):
+    """Somebody who may sign in at the till."""
 
     id: UuidText
     name: str
@@ -119,7 +129,7 @@ class ShopView(msgspec.Struct, frozen=True):
     till: TillName
     merchant: MerchantView
     currency: CurrencyView
-    clerks: list[ClerkView]
+    clerks: list[TillClerkView]
     day: str
     now: Moment
     scheme: TillSchemeView
@@ -292,11 +302,18 @@ class ClerkBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ClerkChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to change; null leaves it as it is. A new PIN unlocks, and signs the clerk out everywhere."""
+    """What to change; null leaves it as it is.
+
+    Attributes:
+        pin: a new one forgives wrong PINs, and signs the clerk out everywhere.
+        rights: all that the clerk may do from now on.
+        unlock: true forgives wrong PINs and leaves the PIN as it is.
+    """
 
     name: Text | None = None
     pin: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     rights: Rights | None = None
+    unlock: bool = False
 
 
 class SignInBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -387,8 +404,8 @@ def till_view(till: Till) -> TillView:
     )
 
 
-def clerk_view(clerk: Clerk) -> ClerkView:
-    return ClerkView(uuid_text(clerk.id), clerk.name, sorted(clerk.rights))
+def clerk_view(clerk: Clerk, locked_until: int | None) -> ClerkView:
+    return ClerkView(uuid_text(clerk.id), clerk.name, sorted(clerk.rights), None if locked_until is None else moment_text(locked_until))
 
 
 def goods_view(goods: Goods) -> GoodsView:

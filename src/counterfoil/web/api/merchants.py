@@ -9,7 +9,7 @@ import msgspec
 from counterfoil.channels.outbox import EndpointState, Message
 from counterfoil.channels.webhooks import ENDPOINTS_PER_PARTY_MAX, PAGE_SIZE_MAX, Attempt, Webhooks
 from counterfoil.channels.webhooks import Endpoint as Webhook
-from counterfoil.errors import Forbidden, IdReused, NotInThisState, TooLarge
+from counterfoil.errors import Forbidden, IdReused, Malformed, NotInThisState, TooLarge
 from counterfoil.moments import moment_text
 from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties.tokens import TOKENS_MAX, Scope, Token, Tokens
@@ -198,7 +198,12 @@ class MerchantEndpoints:
         ]
 
     async def create_token(self, caller: Principal, body: TokenBody) -> NewTokenView:
-        """Make a token for a server of the caller. Its text is told this once; a repeat makes another."""
+        """Make a token for a server of the caller. Its text is told this once; a repeat makes another.
+
+        The scope `till` is refused: a till gets its token by pairing (POST /v1/tills).
+        """
+        if Scope.TILL in body.scopes:
+            raise Malformed("scopes", "must not name till: a till gets its token by pairing, see POST /v1/tills")
         token, text = await self.tokens.create(
             account=caller.account,
             device=caller.device,

@@ -74,6 +74,7 @@ from counterfoil.web.till_views import (
     SlipBody,
     SlipSentView,
     TillBody,
+    TillClerkView,
     TillName,
     TillSchemeView,
     TillsView,
@@ -171,18 +172,27 @@ class TillEndpoints:
             rights=body.rights,
             device=caller.device,
         )
-        return clerk_view(clerk)
+        return await self._clerk(clerk)
 
     async def list_clerks(self, caller: Principal) -> ClerksView:
         """Everybody who works at the tills."""
-        return ClerksView([clerk_view(clerk) for clerk in await self.acceptance.clerks.list(caller.account)])
+        clerks = await self.acceptance.clerks.list(caller.account)
+        locked = await self.acceptance.clerks.locked([clerk.id for clerk in clerks])
+        return ClerksView([clerk_view(clerk, locked.get(clerk.id)) for clerk in clerks])
 
     async def change_clerk(self, caller: Principal, id: int, body: ClerkChangeBody) -> ClerkView:
-        """Change a clerk's name, PIN or rights."""
+        """Change a clerk's name, PIN or rights, or forgive wrong PINs. Rights hold at once, also where the clerk is signed in."""
         clerk = await self.acceptance.clerks.change(
-            id, account=caller.account, party=caller.party, device=caller.device, name=body.name, pin=body.pin, rights=body.rights
+            id,
+            account=caller.account,
+            party=caller.party,
+            device=caller.device,
+            name=body.name,
+            pin=body.pin,
+            rights=body.rights,
+            unlock=body.unlock,
         )
-        return clerk_view(clerk)
+        return await self._clerk(clerk)
 
     async def end_clerk(self, caller: Principal, id: int) -> None:
         """Let a clerk do nothing any more. What they did keeps their name. A repeat changes nothing."""
@@ -195,7 +205,7 @@ class TillEndpoints:
         self.guesses.enrolments.spend(request.ip)
         till, token = await self.acceptance.tills.pair(body.code, body.label)
         holder = await self.parties.holder(till.account)
-        return PairedView(token, uuid_text(till.id), till.name, holder.name)
+        return PairedView(token, uuid_text(till.id), till.name, uuid_text(till.account), holder.name)
 
     async def shop(self, caller: Principal) -> ShopView:
         """Whose till this is, who works at it, and the code that stands for the shop."""
@@ -212,7 +222,7 @@ class TillEndpoints:
                 static_code=codes.fixed(holder),
             ),
             currency=CurrencyView(codes.currency.code, codes.currency.digits, codes.numeric),
-            clerks=[clerk_view(clerk) for clerk in clerks],
+            clerks=[TillClerkView(uuid_text(clerk.id), clerk.name, sorted(clerk.rights)) for clerk in clerks],
             day=self.acceptance.days.today(),
             now=moment_text(self.clock.now_ns()),
             scheme=TillSchemeView(self.config.scheme_name, self.config.origin, self.config.sandbox),
@@ -235,7 +245,14 @@ class TillEndpoints:
     async def events(self, caller: Principal) -> Answer:
         """What happens to the shop's sales, as it happens: server-sent events. Needs no clerk."""
         till = await self.acceptance.tills.of_token(caller.token)
-        return self.sale_events.answer(till.account)
+
+        async def stands() -> bool:
+            try:
+                return (await self.acceptance.tills.of_token(caller.token)).id == till.id
+            except Forbidden:
+                return False
+
+        return self.sale_events.answer(till.account, stands=stands)
 
     # With a clerk
 
@@ -275,7 +292,8 @@ class TillEndpoints:
         day = query.day or self.acceptance.days.today()
         before = parse_cursor(query.cursor, maximum=2**31 - 1)
         found = await self.sales.of_day(till.account, day, before=before, limit=PAGE_SIZE_MAX)
-        views = [await self._view(sale, await self.sales.standing(sale)) for sale in found]
+        standings = await self.sales.standing_of(found)
+        views = [await self._view(sale, standings[sale.id]) for sale in found]
         return SalesView(views, cursor_text(found[-1].number) if len(found) == PAGE_SIZE_MAX else None)
 
     async def sale(self, caller: Principal, request: Incoming, id: int) -> SaleView:
@@ -339,6 +357,9 @@ class TillEndpoints:
     async def _at_till(self, caller: Principal, request: Incoming, right: Right | None = None) -> tuple[Till, Clerk]:
         till = await self.acceptance.tills.of_token(caller.token)
         return till, await self.acceptance.clerks.at_till(request.header(CLERK_HEADER) or "", till=till.id, right=right)
+
+    async def _clerk(self, clerk: Clerk) -> ClerkView:
+        return clerk_view(clerk, (await self.acceptance.clerks.locked([clerk.id])).get(clerk.id))
 
     async def _view(self, sale: Sale, standing: Standing) -> SaleView:
         holder = await self.parties.holder(sale.account)

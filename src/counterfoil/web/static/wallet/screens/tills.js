@@ -7,18 +7,14 @@ import { Component, html } from "/static/phone/view.js";
 import { formatMoment, t } from "/static/phone/words.js";
 import { Field, Form, PinField, Screen, ms } from "../frame.js";
 import { problemText } from "../problems.js";
+import { Clerk, RIGHTS, Rights, chosenRights } from "./clerk.js";
+import { checkPin } from "./open.js";
 import { Code } from "./parts.js";
 
-/** @returns {Record<string, string>} what a clerk may be allowed */
-const RIGHTS = () => ({
-  sell: t("Sell"), refund: t("Pay back"), capture: t("Take what is kept"), goods: t("Change goods and prices"),
-  close_day: t("Close the day"), see_takings: t("See the takings"),
-});
-
-/** @extends {Component<import("../frame.js").ScreenProps, {tills: any[], clerks: any[], pairing: any, problem: string, loaded: boolean}>} */
+/** @extends {Component<import("../frame.js").ScreenProps, {tills: any[], clerks: any[], pairing: any, clerk: any, problem: string, loaded: boolean}>} */
 export default class Tills extends Component {
   /** @type {any} */
-  state = { tills: [], clerks: [], pairing: null, problem: "", loaded: false };
+  state = { tills: [], clerks: [], pairing: null, clerk: null, problem: "", loaded: false };
 
   componentDidMount() {
     void this.load();
@@ -36,7 +32,7 @@ export default class Tills extends Component {
 
   render() {
     const { wallet } = this.props;
-    const { tills, clerks, pairing, problem, loaded } = this.state;
+    const { tills, clerks, pairing, clerk, problem, loaded } = this.state;
     const { api } = wallet;
     const code = wallet.account?.merchant_code ?? "";
     if (pairing) {
@@ -49,6 +45,12 @@ export default class Tills extends Component {
         <div class="low"><a class="button button-quiet button-wide" href=${link} target="_blank" rel="noopener">${t("Open the till here")}</a>
         <button type="button" class="button button-wide" onClick=${() => { this.setState({ pairing: null }); void this.load(); }}>${t("Done")}</button></div>
       </${Screen}>`;
+    }
+    if (clerk) {
+      return html`<${Clerk} wallet=${wallet} clerk=${clerk} onDone=${(/** @type {boolean} */ changed) => {
+        this.setState({ clerk: null });
+        if (changed) void this.load();
+      }} />`;
     }
     return html`<${Screen} wallet=${wallet} title=${t("Tills and poster")} key="tills">
       ${problem ? html`<div class="notice notice-wait" role="alert">${problem}</div>` : null}
@@ -63,25 +65,26 @@ export default class Tills extends Component {
           <${Form} wallet=${wallet} look="button-danger" label=${t("Remove for good")} act=${async () => { await api.call("DELETE", `/v1/tills/${each.id}`); await this.load(); }} /></details></span>
       </div></li>`)}</ul>
       <details><summary>${icon("plus")} ${t("A new till")}</summary>
-        <${Form} wallet=${wallet} label=${t("Make it")} act=${async (/** @type {any} */ { name }) => {
-          this.setState({ pairing: await api.call("POST", "/v1/tills", { body: { id: newId(Date.now()), name: name.trim() } }) });
-        }}><${Field} label=${t("Name of the till")} name="name" hint=${t("Such as: Counter 1")} input=${{ maxlength: 40 }} /></${Form}></details>
+        <${Form} wallet=${wallet} label=${t("Make it")} act=${async (/** @type {any} */ { till }) => {
+          if (!till.trim()) throw t("Enter a name.");
+          this.setState({ pairing: await api.call("POST", "/v1/tills", { body: { id: newId(Date.now()), name: till.trim() } }) });
+        }}><${Field} label=${t("Name of the till")} name="till" hint=${t("Such as: Counter 1")} input=${{ maxlength: 40 }} /></${Form}></details>
       <h2>${t("Clerks")}</h2>
       ${loaded && !clerks.length ? html`<p class="soft">${t("None yet. Whoever sells signs in with a PIN of their own.")}</p>` : null}
-      <ul class="list">${clerks.map((/** @type {any} */ each) => html`<li><div class="row">${icon("person")}<span class="row-title"><bdi>${each.name}</bdi></span>
-        <span class="row-note">${each.rights.map((/** @type {string} */ right) => RIGHTS()[right] ?? right).join(", ")}</span>
-        <span class="row-end"><details class="remove"><summary>${t("Manage")}</summary>
-          <${Form} wallet=${wallet} look="button-danger" label=${t("Remove for good")} act=${async () => { await api.call("DELETE", `/v1/clerks/${each.id}`); await this.load(); }} /></details></span>
-      </div></li>`)}</ul>
+      <ul class="list">${clerks.map((/** @type {any} */ each) => html`<li><button type="button" class="row" onClick=${() => this.setState({ clerk: each })}>
+        ${icon("person")}<bdi class="row-title">${each.name}</bdi>
+        <span class="row-note">${each.locked_until ? html`<span class="wait">${t("locked")}</span> · ` : null}${
+          each.rights.map((/** @type {string} */ right) => RIGHTS()[right] ?? right).join(", ")}</span>
+        <span class="row-end">${icon("next")}</span></button></li>`)}</ul>
       <details><summary>${icon("plus")} ${t("A new clerk")}</summary>
         <${Form} wallet=${wallet} label=${t("Add")} act=${async (/** @type {any} */ values) => {
-          const rights = Object.keys(RIGHTS()).filter((right) => values[right]);
-          await api.call("POST", "/v1/clerks", { body: { id: newId(Date.now()), name: values.name.trim(), pin: values.pin, rights } });
+          if (!values.clerk.trim()) throw t("Enter a name.");
+          checkPin(values.pin);
+          await api.call("POST", "/v1/clerks", { body: { id: newId(Date.now()), name: values.clerk.trim(), pin: values.pin, rights: chosenRights(values) } });
           await this.load();
         }}>
-          <${Field} label=${t("Name")} name="name" input=${{ maxlength: 40 }} /><${PinField} fresh />
-          <fieldset><legend>${t("May")}</legend>${Object.entries(RIGHTS()).map(([right, label]) => html`<label class="choice">
-            <input type="checkbox" name=${right} checked=${right === "sell"} /> ${label}</label>`)}</fieldset></${Form}></details>
+          <${Field} label=${t("Name")} name="clerk" input=${{ maxlength: 40 }} /><${PinField} fresh />
+          <${Rights} given=${["sell"]} /></${Form}></details>
       <h2>${t("Poster")}</h2>
       <p>${t("A code to hang up: customers scan it and type the amount.")}</p>
       <p><a class="button button-quiet button-wide" href=${`/pay/${encodeURIComponent(code)}/poster`} target="_blank" rel="noopener">${icon("print")}${t("Open the poster")}</a></p>
