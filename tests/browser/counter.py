@@ -7,7 +7,7 @@ async with shop(folder) as counter:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,21 @@ class Counter:
 
     @asynccontextmanager
     async def till(
-        self, browser: Browser, *, size: ViewportSize = DESKTOP, language: str = "en", theme: Theme = "light", name: str = "Front"
+        self,
+        browser: Browser,
+        *,
+        size: ViewportSize = DESKTOP,
+        language: str = "en",
+        theme: Theme = "light",
+        name: str = "Front",
+        before: Callable[[Page], Awaitable[Any]] | None = None,
     ) -> AsyncIterator[Till]:
-        """A device that was paired by the owner's link."""
+        """A device that was paired by the owner's link. `before` is done with its page while that is still empty."""
         async with device(browser, size=size, language=language, theme=theme) as context:
             page = await context.new_page()
             await page.add_init_script(SOUND)
+            if before is not None:
+                await before(page)
             till = Till(self, context, page)
             await till.open(f"#/pair?code={await self.new_code(name)}")
             await page.click("form .button-wide")
@@ -141,6 +150,11 @@ class Till:
 
     async def sale_id(self) -> str:
         return str(await self.page.evaluate("location.hash.split('/')[2]"))
+
+    async def leave(self) -> None:
+        """Back to selling, from a code or from "paid"."""
+        await self.page.click(".charge-end .button:last-child, .paid-end button")
+        await expect(self.page.locator(".charge-row")).to_be_visible()
 
     async def sold(self, amount: str, *, hold: bool = False) -> str:
         """A sale, paid; its id. The screen says so."""

@@ -23,7 +23,7 @@ CUT = {".clerk-name": "a long name", ".bar h1": "a long name of a shop", ".goods
 DEVICES = [pytest.param(DESKTOP, "en", "light", id="desktop-en"), pytest.param(PHONE, "ko", "dark", id="phone-ko")]
 WORDS = {
     "en": {"paid": "Paid", "held": "Held", "taken": "taken"},
-    "ko": {"paid": "결제 완료", "held": "가승인 완료", "taken": "확정됨"},
+    "ko": {"paid": "결제 완료", "held": "예약 완료", "taken": "예약 결제됨"},
 }
 
 

@@ -138,6 +138,32 @@ async def test_an_answer_that_comes_late_does_not_turn_a_sale_back(model: Page, 
 
 
 @asynchronous
+async def test_of_two_refunds_the_answer_that_knows_of_both_stands(model: Page) -> None:
+    script = "([view, first, second]) => told(told(undefined, {...view, ...first}), {...view, ...second}).view.refunded"
+    less, more = ({"state": "refunded_part", "refunded": amount} for amount in (100, 300))
+    assert await model.evaluate(script, [VIEW, less, more]) == 300
+    assert await model.evaluate(script, [VIEW, more, less]) == 300
+
+
+@asynchronous
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({}, "2026-11-22T01:00:00.000Z"),  # the clock was as wrong as it is
+        ({"skewMs": -3_600_000}, "2026-11-22T03:00:00.000Z"),  # it was made when we thought the clock to be an hour fast
+        ({"tried": True}, "2026-11-22T02:00:00Z"),  # it was sent: a repeat is the same
+    ],
+)
+async def test_a_sales_time_is_set_right_until_it_is_sent(model: Page, known: dict[str, Any], expected: str) -> None:
+    made = {"id": "a", "lines": [], "amount": 500, "hold": False, "made_at": "2026-11-22T02:00:00Z"}
+    script = (
+        "([made, known, skewMs]) => { const sale = inTime({...newSale(made), ...known}, skewMs); return [sale.made.made_at, sale.tried]; }"
+    )
+    skew_ms = 0 if "skewMs" in known else -3_600_000
+    assert await model.evaluate(script, [made, known, skew_ms]) == [expected, True]
+
+
+@asynchronous
 async def test_a_hold_that_runs_out_is_expired_and_no_longer_held(model: Page) -> None:
     script = "(view) => stateOf(told(told(undefined, {...view, state: 'held', payment: 'p'}), {...view, state: 'expired', payment: 'p'}))"
     assert await model.evaluate(script, VIEW) == "expired"

@@ -16,82 +16,80 @@
 
 import { Refusal, Unreachable } from "/static/phone/api.js";
 import { newId } from "/static/phone/bytes.js";
+import { isLater } from "./network.js";
 
 /** The right that each needs. @type {Record<Kind, string>} */
 export const RIGHT = { capture: "capture", release: "capture", refund: "refund" };
 const PATH = { capture: "capture", release: "release", refund: "refunds" };
 
-/** The till's unanswered actions. */
-export class Actions {
-  /** @param {Till} till */
-  constructor(till) {
-    this.till = till;
-    /** @type {Action[]} */
-    this.open = [];
-  }
+/** The action of a sale that is not answered yet. @param {Till} till @param {string} sale @returns {Action|null} */
+export const unansweredOf = (till, sale) => till.unanswered.find((action) => action.sale === sale) ?? null;
 
-  async load() {
-    this.open = await this.till.database.all("actions");
-  }
-
-  /** The action of a sale that is not answered yet. @param {string} sale @returns {Action|null} */
-  of(sale) {
-    return this.open.find((action) => action.sale === sale) ?? null;
-  }
-
-  /**
-   * Does it. With an unanswered action of the same sale, that one is repeated instead: until it is answered, nothing else is
-   * done to the sale.
-   * @param {{sale: string, kind: Kind, amount: number, memo?: string}} what
-   * @param {string} [session] of the clerk who allows it, when that is not the one at the till
-   * @returns {Promise<void>} Throws Refusal (nothing was done) and Unreachable (it is not known: it is kept, and repeated).
-   */
-  async run({ sale, kind, amount, memo = "" }, session) {
-    const action = this.of(sale) ?? { id: newId(this.till.api.now()), sale, kind, amount, memo, clerk: this.till.clerk?.id ?? "" };
-    if (!this.of(sale)) {
-      this.open.push(action);
-      await this.till.database.put("actions", action.id, action);
-    }
-    await this.send(action, session);
-  }
-
-  /** @param {Action} action @param {string} [session] */
-  async send(action, session) {
-    const { id, sale, kind, amount, memo } = action;
-    const body = kind === "release" ? { id } : kind === "refund" ? { id, amount, memo } : { id, amount };
+/**
+ * Does it. With an unanswered action of the same sale, that one is repeated instead: until it is answered, nothing else is
+ * done to the sale.
+ * @param {Till} till
+ * @param {{sale: string, kind: Kind, amount: number, memo?: string}} what
+ * @param {string} [session] of the clerk who allows it, when that is not the one at the till
+ * @returns {Promise<void>} Throws StorageError and Refusal (nothing was done) and Unreachable (it is not known: it is kept,
+ * and repeated).
+ */
+export async function run(till, { sale, kind, amount, memo = "" }, session) {
+  const pending = unansweredOf(till, sale);
+  const action = pending ?? { id: newId(till.network.now()), sale, kind, amount, memo, clerk: till.people.clerk?.id ?? "" };
+  if (!pending) {
+    till.unanswered = [...till.unanswered, action];
     try {
-      await this.till.call("POST", `/v1/till/sales/${sale}/${PATH[kind]}`, { body, clerk: session });
+      await till.device.put("actions", action.id, action);
     } catch (error) {
-      if (!(error instanceof Refusal) || error.retry === "same_id" || error.status === 401) {
-        this.till.changed();
-        throw error;
-      }
-      await this.settle(action);
+      remove(till, action);
       throw error;
     }
-    await this.settle(action);
-    await this.till.ask(sale).catch((error) => {
-      if (!(error instanceof Unreachable)) throw error;
-    });
   }
+  await send(till, action, session);
+}
 
-  /** @param {Action} action */
-  async settle(action) {
-    this.open = this.open.filter((each) => each.id !== action.id);
-    await this.till.database.delete("actions", action.id);
-    this.till.told();
-  }
-
-  /** Repeats what was not answered, as far as the clerk at the till may. */
-  async resume() {
-    for (const action of [...this.open]) {
-      if (!this.till.may(RIGHT[action.kind])) continue;
-      try {
-        await this.send(action);
-      } catch (error) {
-        if (!(error instanceof Refusal)) throw error;
-        await this.till.ask(action.sale);
-      }
+/** Repeats what was not answered, as far as the clerk at the till may. @param {Till} till */
+export async function resume(till) {
+  for (const action of till.unanswered) {
+    if (!till.people.may(RIGHT[action.kind])) continue;
+    try {
+      await send(till, action);
+    } catch (error) {
+      if (!(error instanceof Refusal) || isLater(error)) throw error;
+      await till.sales.ask(action.sale);
     }
   }
+}
+
+/** @param {Till} till @param {Action} action @param {string} [session] */
+async function send(till, action, session) {
+  const { id, sale, kind, amount, memo } = action;
+  const body = kind === "release" ? { id } : kind === "refund" ? { id, amount, memo } : { id, amount };
+  try {
+    await till.network.call("POST", `/v1/till/sales/${sale}/${PATH[kind]}`, { body, clerk: session });
+  } catch (error) {
+    if (isLater(error) || !(error instanceof Refusal)) till.changed();
+    else await settle(till, action);
+    throw error;
+  }
+  await settle(till, action);
+  try {
+    await till.sales.ask(sale);
+  } catch (error) {
+    if (!(error instanceof Unreachable || error instanceof Refusal)) throw error; // it was done, whatever comes now
+  }
+}
+
+/** It is answered. @param {Till} till @param {Action} action */
+async function settle(till, action) {
+  remove(till, action);
+  await till.device.delete("actions", action.id);
+  till.told();
+}
+
+/** @param {Till} till @param {Action} action */
+function remove(till, { id }) {
+  till.unanswered = till.unanswered.filter((each) => each.id !== id);
+  till.changed();
 }

@@ -1,12 +1,19 @@
 // @ts-check
 /** The till's page: opens what the device knows, listens to the server, and shows the screen that the address names. */
 
+import { StorageError } from "/static/phone/database.js";
 import { Component, html, render } from "/static/phone/view.js";
 import { load, rest, t } from "/static/phone/words.js";
+import { aside } from "./device.js";
 import { Till } from "./till.js";
 
 const IDLE_CHECK_MS = 5_000;
 const TOAST_MS = 6_000;
+const TOASTS_MAX = 3;
+/** How long we wait before we try again to fetch a module. */
+const AGAIN_MS = 3_000;
+/** Events after which everything is looked at: what is not told again may have been missed. */
+const WHOLE = new Set(["open", "shop.changed"]);
 
 /**
  * Screens are fetched when they are first shown; the rest follow behind the first one.
@@ -41,8 +48,8 @@ function here() {
 
 /** @typedef {{till: Till}} Props */
 /**
- * @typedef {{toast: import("./sale.js").Sale|null, missing: boolean}} State `missing`: a screen's module could not be
- * fetched
+ * @typedef {{toasts: import("./sale.js").Sale[], missing: boolean}} State `missing`: a screen's module could not be
+ * fetched so far
  */
 
 /** @extends {Component<Props, State>} */
@@ -54,36 +61,58 @@ class Page extends Component {
   /** Changes over to a newer version of the app. @type {(() => void)|null} */
   takeOver = null;
   /** @type {State} */
-  state = { toast: null, missing: false };
+  state = { toasts: [], missing: false };
 
   componentDidMount() {
     const { till } = this.props;
     till.addEventListener("change", () => this.changed());
     till.addEventListener("paid", (event) => void this.paid(/** @type {CustomEvent} */ (event).detail.sale));
-    addEventListener("hashchange", () => this.arrive());
-    addEventListener("online", () => void till.sync());
-    document.addEventListener("visibilitychange", () => !document.hidden && void till.sync());
-    for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, () => till.touch(), { capture: true, passive: true });
-    setInterval(() => till.lockIfIdle(), IDLE_CHECK_MS);
+    addEventListener("hashchange", () => this.settle());
+    addEventListener("online", () => aside(till.sync()));
+    document.addEventListener("visibilitychange", () => document.hidden || aside(till.sync()));
+    for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, () => till.people.touch(), { capture: true, passive: true });
+    setInterval(() => aside(till.people.lockIfIdle()), IDLE_CHECK_MS);
     this.changed();
-    void till.sync();
-    this.arrive();
+    aside(till.sync());
+    this.settle();
     void this.prepare();
   }
 
   /** Fetches, behind the first screen, what the others need, and what makes the till open without a network. */
   async prepare() {
-    try {
-      for (const name of Object.keys(LATER)) screens[name] ??= await LATER[name]();
-      const { install } = await import("/static/phone/worker.js");
-      await install("till", {
-        onWaiting: (takeOver) => {
-          this.takeOver = takeOver;
-          this.changed();
-        },
-      });
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // no network: what is missing comes when it is opened
+    for (const name of Object.keys(LATER)) await this.fetch(name);
+    const { install } = await this.patiently(() => import("/static/phone/worker.js"));
+    await install("till", {
+      onWaiting: (takeOver) => {
+        this.takeOver = takeOver;
+        this.changed();
+      },
+    });
+  }
+
+  /** A screen with its words, as soon as a network brings them. @param {string} name */
+  async fetch(name) {
+    screens[name] ??= (await this.patiently(() => Promise.all([LATER[name](), rest()])))[0];
+  }
+
+  /**
+   * What `load` fetches, however often that has to be tried: a network that is away comes back.
+   * @template T @param {() => Promise<T>} load @returns {Promise<T>}
+   */
+  async patiently(load) {
+    for (;;) {
+      try {
+        const found = await load();
+        if (this.state.missing) this.setState({ missing: false });
+        return found;
+      } catch (error) {
+        if (error instanceof SyntaxError) throw error; // it has come, and is wrong
+        this.setState({ missing: true });
+        await new Promise((resolve) => {
+          setTimeout(resolve, AGAIN_MS);
+          addEventListener("online", resolve, { once: true });
+        });
+      }
     }
   }
 
@@ -93,7 +122,7 @@ class Page extends Component {
     if (till.settings.theme === "auto") delete document.documentElement.dataset.theme;
     document.title = till.shop ? `${till.shop.merchant.name}, ${t("Till")}` : t("Till");
     void this.listen();
-    if (this.takeOver && !till.clerk) this.takeOver(); // nobody is in the middle of anything
+    if (this.takeOver && !till.people.clerk) this.takeOver(); // nobody is in the middle of anything
     this.setState({});
   }
 
@@ -106,51 +135,44 @@ class Page extends Component {
     this.listening?.abort();
     if (!token) return;
     const { signal } = (this.listening = new AbortController());
-    const { follow } = await import("/static/phone/events.js");
-    void follow({
-      api: till.api,
+    const { follow } = await this.patiently(() => import("/static/phone/events.js"));
+    await follow({
+      api: till.network.api,
       path: "/v1/till/events",
       signal,
       always: true,
-      onEvent: (event) => void (event.type === "open" ? till.sync() : till.heard(event.data)),
+      onEvent: ({ type, data }) => aside(WHOLE.has(type) ? till.sync() : till.sales.look(data.sale)),
     });
+    if (!signal.aborted) aside(till.sync()); // the server listens to us no more: it says why
   }
 
   /** @param {import("./sale.js").Sale} sale */
   async paid(sale) {
-    if (this.props.till.settings.sound) void import("/static/phone/tone.js").then(({ paid }) => paid());
+    if (this.props.till.settings.sound) void this.patiently(() => import("/static/phone/tone.js")).then(({ paid }) => paid());
     if (here().id === sale.id) return;
-    screens.toast ??= await LATER.toast(); // money can come before the other screens are here
-    this.setState({ toast: sale });
+    this.setState(({ toasts }) => ({ toasts: [...toasts, sale].slice(-TOASTS_MAX) }));
+    await this.fetch("toast"); // money can come before the other screens are here
+    this.setState({});
     clearTimeout(this.fade);
-    this.fade = setTimeout(() => this.setState({ toast: null }), TOAST_MS);
-  }
-
-  /** A screen was asked for: its module comes, and its heading is read out. */
-  arrive() {
-    this.setState({ missing: false });
-    this.settle();
+    this.fade = setTimeout(() => this.setState({ toasts: [] }), TOAST_MS);
   }
 
   /** Which screen is due: nobody sells before the till is paired and somebody has signed in. */
   get name() {
     const { till } = this.props;
     const { name } = here();
-    if (!till.pairing || till.ended || name === "pair") return "pair";
-    if (!till.clerk || !till.cart) return "people";
+    if (!till.pairing || till.network.ended || name === "pair") return "pair";
+    if (!till.people.clerk) return "people";
     return name in LATER ? name : "";
   }
 
-  /** @param {string} name */
-  fetch(name) {
+  /** The screen that is due comes, and its heading is read out. @param {string} name */
+  async bring(name) {
     if (this.fetching === name) return;
     this.fetching = name;
-    Promise.all([LATER[name](), rest()]).then(([screen]) => {
-      screens[name] = screen;
-      this.settle();
-    }, () => this.setState({ missing: true })).finally(() => {
-      this.fetching = null;
-    });
+    await this.fetch(name);
+    if (this.fetching === name) this.fetching = null;
+    this.settle();
   }
 
   settle() {
@@ -166,22 +188,23 @@ class Page extends Component {
   /** @param {string} code */
   speak = async (code) => {
     const language = await load("till", code).catch(() => null);
-    if (language) await this.props.till.set({ language });
+    if (language) aside(this.props.till.set({ language }));
   };
 
   /** @param {Props} props @param {State} state */
-  render({ till }, { toast, missing }) {
+  render({ till }, { toasts, missing }) {
     const route = here();
     const { name } = this;
     const Screen = screens[name];
     if (!Screen) {
-      if (!missing) this.fetch(name);
+      void this.bring(name);
       return html`<main class="app till"><p class="empty" role="status">${missing
         ? t("This part is not on the device yet. It comes with the network.") : t("Opening…")}</p></main>`;
     }
-    const key = name === "pair" ? route.id + route.rest : name;
-    return html`<${Screen} key=${key} till=${till} route=${route} go=${go} speak=${this.speak} code=${route.query.get("code") ?? route.id} />
-      ${screens.toast && html`<${screens.toast} till=${till} sale=${toast} />`}`;
+    const code = route.name === "pair" ? route.query.get("code") ?? route.id : ""; // a till that ended may stand anywhere
+    const key = name === "pair" ? code : `${name}/${route.id}`; // another sale is another screen
+    return html`<${Screen} key=${key} till=${till} route=${route} go=${go} speak=${this.speak} code=${code} />
+      ${screens.toast && html`<${screens.toast} till=${till} sales=${toasts} />`}`;
   }
 }
 
@@ -190,14 +213,15 @@ async function start() {
   let till;
   try {
     till = await Till.open();
-  } catch {
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
     await load("till").catch(() => null);
     render(html`<main class="app till"><div class="empty" role="alert"><h1>${t("This browser keeps nothing")}</h1>
       <p>${t("A till keeps its sales on the device. Leave the private mode, or allow this page to keep data.")}</p></div></main>`, root);
     return;
   }
   const language = await load("till", till.settings.language).catch(() => "en");
-  till.api.language = language;
+  till.network.api.language = language;
   render(html`<${Page} till=${till} />`, root);
 }
 

@@ -36,6 +36,9 @@
  * @property {{code: string, title: string}|null} refusal why the server will not take it
  * @property {SaleView|null} view
  * @property {boolean} announced "paid" has been shown
+ * @property {number} [skewMs] what the server's clock showed beyond the device's when it was made, as far as was known
+ * @property {boolean} [tried] it was sent, or was made when the time was known: it stays as it is
+ * @property {boolean} [late] its time was not one that the server takes, and was replaced
  */
 
 /** @param {Sale} sale @returns {State} */
@@ -83,7 +86,7 @@ export function newSale(made) {
  */
 export function told(sale, view) {
   const known = sale ?? { ...newSale(/** @type {Made} */ ({ id: view.id })), mine: false, made: null, announced: true };
-  const stale = known.view && progress(view) < progress(known.view);
+  const stale = known.view && isBefore(view, known.view);
   return { ...known, sent: true, refusal: null, view: stale ? known.view : view };
 }
 
@@ -92,6 +95,24 @@ export function told(sale, view) {
  * @param {SaleView} view
  */
 const progress = ({ state, payment }) => (state === "expired" && payment ? PROGRESS.released : PROGRESS[state]);
+
+/**
+ * Of two words in the same state, that one is older which knows of less.
+ * @param {SaleView} view @param {SaleView} known
+ */
+const isBefore = (view, known) =>
+  progress(view) - progress(known) < 0 || (progress(view) === progress(known) && view.refunded < known.refunded);
+
+/**
+ * The sale as it is sent, with its time set right when the device's clock was found to be wrong after it was made. The same
+ * sale when there is nothing to set right, or when it was sent before: a repeat is the same.
+ * @param {Sale} sale @param {number} skewMs what the server's clock shows beyond the device's
+ */
+export function inTime(sale, skewMs) {
+  if (!sale.made || sale.tried) return sale;
+  const made_at = new Date(Date.parse(sale.made.made_at) + skewMs - (sale.skewMs ?? 0)).toISOString();
+  return { ...sale, skewMs, tried: true, made: { ...sale.made, made_at } };
+}
 
 /** @type {Record<ServerState, number>} */
 const PROGRESS = {

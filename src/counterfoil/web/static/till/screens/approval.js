@@ -3,6 +3,7 @@
 
 import { Component, html } from "/static/phone/view.js";
 import { t } from "/static/phone/words.js";
+import { aside } from "../device.js";
 import { saying } from "./frame.js";
 import { Pin } from "./pin.js";
 import { Sheet } from "./sheet.js";
@@ -19,9 +20,13 @@ export class Approval extends Component {
   constructor(props) {
     super(props);
     const able = this.able();
-    const clerk = (able.find((each) => each.id === props.till.clerk?.id) ?? able[0])?.id ?? "";
+    const clerk = (able.find((each) => each.id === props.till.people.clerk?.id) ?? able[0])?.id ?? "";
     /** @type {State} */
     this.state = { clerk, busy: false, error: "" };
+  }
+
+  componentWillUnmount() {
+    this.gone = true;
   }
 
   able() {
@@ -33,12 +38,13 @@ export class Approval extends Component {
     const { till, right, onAllowed } = this.props;
     this.setState({ busy: true, error: "" });
     try {
-      const { session, rights } = await till.prove(this.state.clerk, pin);
+      const { session, rights } = await till.people.prove(this.state.clerk, pin);
       try {
+        if (this.gone) return; // who has closed this wants it no more
         if (rights.includes(right)) await onAllowed(session);
         else this.setState({ busy: false, error: t("You have no right to do this.") });
       } finally {
-        void till.end(session);
+        aside(till.people.end(session));
       }
     } catch (error) {
       this.setState({ busy: false, error: saying(error) });
@@ -53,7 +59,7 @@ export class Approval extends Component {
     }
     return html`<${Sheet} title=${title} onClose=${onClose}>
       ${children}
-      ${!till.may(this.props.right) && html`<p class="notice notice-wait">${t("You have no right to do this. A colleague can allow it.")}</p>`}
+      ${!till.people.may(this.props.right) && html`<p class="notice notice-wait">${t("You have no right to do this. A colleague can allow it.")}</p>`}
       ${able.length > 1 && html`<div class="field"><label for="approver">${t("Who allows it?")}</label>
         <select id="approver" value=${clerk} onChange=${(/** @type {any} */ event) => this.setState({ clerk: event.target.value, error: "" })}>
           ${able.map((each) => html`<option key=${each.id} value=${each.id}>${each.name}</option>`)}</select></div>`}

@@ -6,6 +6,7 @@ import { CodeError, complete } from "/static/phone/emv.js";
 import { Unreachable } from "/static/phone/api.js";
 import { Component, html } from "/static/phone/view.js";
 import { formatMoney, t } from "/static/phone/words.js";
+import { aside } from "../device.js";
 import { amountOf, hasPaid, isHold, isOpen, stateOf } from "../sale.js";
 import { WATCH_MS } from "../till.js";
 import { Code } from "./code.js";
@@ -37,14 +38,6 @@ export class Charge extends Component {
     clearTimeout(this.patience);
   }
 
-  /** @param {Props} before */
-  componentDidUpdate(before) {
-    if (before.route.id === this.props.route.id) return;
-    clearTimeout(this.patience);
-    this.patience = setTimeout(() => this.setState({ impatient: true }), PATIENCE_MS);
-    this.setState({ error: "", busy: false, impatient: false, shared: false });
-  }
-
   get sale() {
     return this.props.till.sales.get(this.props.route.id);
   }
@@ -63,10 +56,10 @@ export class Charge extends Component {
   async look() {
     const { sale } = this;
     if (!sale || !isOpen(stateOf(sale)) || document.hidden) return;
-    this.props.till.touch();
+    this.props.till.people.touch();
     try {
-      if (sale.sent) await this.props.till.ask(sale.id);
-      else await this.props.till.send(sale.id);
+      if (sale.sent) await this.props.till.sales.ask(sale.id);
+      else await this.props.till.sales.send(sale.id);
     } catch (error) {
       saying(error);
     }
@@ -77,7 +70,7 @@ export class Charge extends Component {
     if (!sale || this.state.busy) return;
     this.setState({ busy: true, error: "" });
     try {
-      await this.props.till.cancel(sale.id);
+      await this.props.till.sales.cancel(sale.id);
       this.setState({ busy: false });
     } catch (error) {
       // Without a network the wish is kept, and said to the server with the next answer.
@@ -123,7 +116,7 @@ export class Charge extends Component {
   renderOpen(sale) {
     const { till } = this.props;
     const shop = /** @type {import("../till.js").Shop} */ (till.shop);
-    const code = sale.view?.code ?? (till.offline || this.state.impatient || !till.session ? offlineCode(sale, shop) : null);
+    const code = sale.view?.code ?? (till.network.offline || this.state.impatient || !till.people.session ? offlineCode(sale, shop) : null);
     const link = sale.view?.link;
     const money = formatMoney(amountOf(sale), shop.currency);
     return html`<div class="charge-sheet">
@@ -135,7 +128,7 @@ export class Charge extends Component {
         <p>${t("The customer can pay now. What a phone of a customer shows is no proof.")}</p></div>`}
       ${code ? html`<${Code} text=${code} label=${t("Code to pay %(amount)s to %(name)s", { amount: money, name: shop.merchant.name })} />`
         : html`<div class="qr till-qr qr-empty" aria-busy="true"></div>`}
-      ${!code && till.offline && html`<p class="notice notice-wait" role="status">${t("There is no code without the network. It comes by itself.")}</p>`}
+      ${!code && till.network.offline && html`<p class="notice notice-wait" role="status">${t("There is no code without the network. It comes by itself.")}</p>`}
       <div class="charge-foot">
         <p class="charge-state" role="status">${icon("wait")}<strong>${saleName(sale)}</strong> ${stateName(stateOf(sale))}</p>
         ${link && html`<button type="button" class="link" onClick=${() => void this.share(link)}>${icon("share")}
@@ -169,7 +162,7 @@ function Over({ till, sale }) {
     <p><strong>${saleName(sale)}: ${stateName(state)}</strong></p>
     ${sale.refusal && html`<p>${sale.refusal.title}</p>`}
     ${state === "withdrawn" && html`<p>${t("The server hears of it with the network. Until then somebody could still pay.")}</p>`}
-    ${state === "refused" && html`<button type="button" class="button button-quiet" onClick=${() => void till.drop(sale.id)}>
+    ${state === "refused" && html`<button type="button" class="button button-quiet" onClick=${() => aside(till.sales.drop(sale.id))}>
       ${t.short("Take it away")}</button>`}
   </div>`;
 }

@@ -15,8 +15,9 @@ export class Code extends Component {
     void this.draw();
   }
 
-  componentDidUpdate() {
-    void this.draw();
+  /** @param {Props} _props @param {{failed: boolean}} before what could not be drawn is tried again when something else changes */
+  componentDidUpdate(_props, before) {
+    if (before.failed === this.state.failed) void this.draw();
   }
 
   async draw() {

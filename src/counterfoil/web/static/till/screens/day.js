@@ -3,6 +3,7 @@
 
 import { icon } from "/static/look/icons.js";
 import { Refusal } from "/static/phone/api.js";
+import { newId } from "/static/phone/bytes.js";
 import { Component, html } from "/static/phone/view.js";
 import { formatMoney, n, t } from "/static/phone/words.js";
 import { Frame, Problem, saying } from "./frame.js";
@@ -45,17 +46,18 @@ export class Day extends Component {
   async load(wanted) {
     this.setState({ wanted, view: null, error: "" });
     try {
-      const view = await this.props.till.day(wanted);
+      const view = await this.props.till.network.call("GET", "/v1/till/day", { query: wanted ? { day: wanted } : undefined });
       if (this.state.wanted === wanted) this.setState({ view });
     } catch (error) {
-      this.setState({ error: saying(error) });
+      const text = saying(error);
+      if (this.state.wanted === wanted) this.setState({ error: text });
     }
   }
 
   async close() {
     this.setState({ busy: true });
     try {
-      const view = await this.props.till.closeDay(this.state.wanted);
+      const view = await closeDay(this.props.till, this.state.wanted);
       this.setState({ view, busy: false, closing: false, error: "" });
     } catch (error) {
       this.setState({ busy: false, closing: false, error: saying(error) });
@@ -66,14 +68,14 @@ export class Day extends Component {
   /** @param {Props} props @param {State} state */
   render({ till, route }, { wanted, view, closing, busy, error }) {
     const today = till.shop?.day;
-    const unsent = till.unsent().length;
+    const unsent = till.sales.unsent().length;
     return html`<${Frame} till=${till} route=${route} title=${t("Day")}>
       <div class="field"><label for="day" class="visually-hidden">${t("Day")}</label>
         <input id="day" type="date" value=${wanted} max=${today}
           onChange=${(/** @type {any} */ event) => event.target.value && void this.load(event.target.value)} /></div>
       <${Problem} text=${error} />
       ${view ? html`<${Takings} till=${till} view=${view} />` : !error && html`<p class="empty" role="status">${t("Adding up…")}</p>`}
-      ${view && !view.closed && wanted === today && till.may("close_day") && html`<button type="button" class="button button-wide"
+      ${view && !view.closed && wanted === today && till.people.may("close_day") && html`<button type="button" class="button button-wide"
         onClick=${() => this.setState({ closing: true })}>${icon("lock")}${t.short("Close the day")}</button>`}
       ${closing && view && html`<${Sheet} title=${t("Close the day?")} onClose=${() => this.setState({ closing: false })}>
         <p>${t("The sums get a number and are never changed afterwards. Sales made from now on belong to the next closing.")}</p>
@@ -84,6 +86,17 @@ export class Day extends Component {
       <//>`}
     <//>`;
   }
+}
+
+/**
+ * Closes the day for good. A repeat, also after a lost answer, is the same closing.
+ * @param {import("../till.js").Till} till @param {string} day @returns {Promise<DayView>}
+ */
+async function closeDay({ device, network }, day) {
+  const kept = await device.get("self", "closing");
+  const closing = kept?.day === day ? kept : { day, id: newId(network.now()) };
+  await device.put("self", "closing", closing);
+  return network.call("POST", "/v1/till/day/close", { body: { id: closing.id } });
 }
 
 /** @param {{till: import("../till.js").Till, view: DayView}} props */

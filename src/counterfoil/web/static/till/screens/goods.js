@@ -38,7 +38,7 @@ export class Goods extends Component {
   add() {
     const { till } = this.props;
     const position = Math.max(0, ...till.goods.map((each) => each.position)) + 1;
-    this.setState({ editing: { id: newId(till.api.now()), name: "", price: 0, unit: "", shown: true, position } });
+    this.setState({ editing: { id: newId(till.network.now()), name: "", price: 0, unit: "", shown: true, position } });
   }
 
   /** Changes places with the neighbour. @param {number} index @param {number} step */
@@ -48,7 +48,7 @@ export class Goods extends Component {
     const [moved] = order.splice(index, 1);
     order.splice(index + step, 0, moved);
     for (const [position, each] of order.entries()) {
-      if (each.position !== position) await till.putGoods({ ...each, position });
+      if (each.position !== position) await putGoods(till, { ...each, position });
     }
   }
 
@@ -73,6 +73,20 @@ export class Goods extends Component {
       ${editing && html`<${GoodsSheet} till=${till} goods=${editing} onClose=${() => this.setState({ editing: null })} />`}
     <//>`;
   }
+}
+
+/**
+ * Adds or changes goods. Throws Refusal, Unreachable, StorageError.
+ * @param {import("../till.js").Till} till @param {Piece} changed
+ */
+async function putGoods(till, changed) {
+  const { id, ...rest } = changed;
+  try {
+    await till.network.call("PUT", `/v1/till/goods/${id}`, { body: rest });
+  } finally {
+    till.goodsChanged += 1; // a list that was asked for before, and comes now, is old
+  }
+  await till.keepGoods([...till.goods.filter((each) => each.id !== id), changed]);
 }
 
 /** @param {Piece} goods */
@@ -106,7 +120,7 @@ class GoodsSheet extends Component {
     } else {
       this.setState({ busy: true, error: "" });
       try {
-        await till.putGoods({ ...goods, name: name.trim(), price, unit: unit.trim(), shown });
+        await putGoods(till, { ...goods, name: name.trim(), price, unit: unit.trim(), shown });
         onClose();
       } catch (error) {
         this.setState({ busy: false, error: saying(error) });

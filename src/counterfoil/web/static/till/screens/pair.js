@@ -3,7 +3,8 @@
 
 import { icon } from "/static/look/icons.js";
 import { Component, html } from "/static/phone/view.js";
-import { t } from "/static/phone/words.js";
+import { n, t } from "/static/phone/words.js";
+import { pair } from "../pairing.js";
 import { Problem, saying } from "./frame.js";
 
 /** @typedef {{till: import("../till.js").Till, code: string}} Props */
@@ -29,7 +30,7 @@ export class Pair extends Component {
     }
     this.setState({ busy: true, error: "" });
     try {
-      await this.props.till.pair(code, label.trim() || deviceName());
+      await pair(this.props.till, code, label.trim() || deviceName());
       location.hash = "#/";
     } catch (error) {
       this.setState({ busy: false, error: saying(error) });
@@ -38,10 +39,15 @@ export class Pair extends Component {
 
   /** @param {Props} props @param {State} state */
   render({ till }, { code, label, busy, error }) {
+    const unsent = till.sales.unsent().length;
     return html`<div class="app till">
       <header class="bar"><h1 tabindex="-1">${t("Set up this till")}</h1></header>
       <main id="main">
-        ${till.ended && html`<p class="notice notice-wait">${t("The owner has ended this till. It can be paired again with a new code.")}</p>`}
+        ${till.network.ended && html`<div class="notice notice-wait" role="alert">
+          <p>${t("The owner has ended this till. It can be paired again with a new code.")}</p>
+          <p>${t("Money that comes now is in the shop’s account, and is not shown here.")}</p></div>`}
+        ${unsent > 0 && html`<p class="notice notice-wait">${n("%(count)s sale was not sent yet. Pair this device with the same shop, and it is sent; with another shop it is lost.",
+          "%(count)s sales were not sent yet. Pair this device with the same shop, and they are sent; with another shop they are lost.", unsent)}</p>`}
         <p>${t("In the wallet of the shop, the owner opens Settings, then Tills and poster, and makes a new till. The wallet then shows a code.")}</p>
         <form onSubmit=${(/** @type {Event} */ event) => void this.send(event)}>
           <div class="field"><label for="code">${t("Code")}</label>

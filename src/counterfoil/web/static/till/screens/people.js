@@ -4,6 +4,7 @@
 import { icon } from "/static/look/icons.js";
 import { Component, html } from "/static/phone/view.js";
 import { t } from "/static/phone/words.js";
+import { aside } from "../device.js";
 import { Network, saying } from "./frame.js";
 import { Pin } from "./pin.js";
 
@@ -20,7 +21,7 @@ export class People extends Component {
     if (!chosen) return;
     this.setState({ busy: true, error: "" });
     try {
-      await this.props.till.signIn(chosen, pin);
+      await this.props.till.people.signIn(chosen, pin);
     } catch (error) {
       this.setState({ busy: false, error: saying(error) });
     }
@@ -41,9 +42,9 @@ export class People extends Component {
         ${clerk ? html`
           <${Pin} key=${clerk.id} label=${t("PIN of %(name)s", { name: clerk.name })} busy=${busy} error=${error}
             onPin=${(/** @type {string} */ pin) => void this.enter(pin)} />
-          ${till.offline && html`<div class="notice notice-wait">
+          ${till.network.offline && html`<div class="notice notice-wait">
             <p>${t("Without a network no PIN can be checked. You can sell, and nothing else; the sales are sent when somebody signs in.")}</p>
-            <button type="button" class="button button-quiet" onClick=${() => till.goOnOffline(clerk.id)}>${t("Sell without a network")}</button>
+            <button type="button" class="button button-quiet" onClick=${() => till.people.goOnOffline(clerk.id)}>${t("Sell without a network")}</button>
           </div>`}` : html`<${Names} till=${till} onPick=${(/** @type {string} */ id) => this.setState({ chosen: id, error: "" })} />`}
       </main>
     </div>`;
@@ -54,12 +55,12 @@ export class People extends Component {
 function Names({ till, onPick }) {
   const clerks = till.shop?.clerks ?? [];
   if (!till.shop) {
-    return html`<p class="empty" role="status">${till.offline ? t("The shop has not been read yet. It comes with the network.") : t("Reading the shop…")}</p>`;
+    return html`<p class="empty" role="status">${till.network.offline ? t("The shop has not been read yet. It comes with the network.") : t("Reading the shop…")}</p>`;
   }
   if (!clerks.length) {
     return html`<div class="empty">${icon("person")}
       <p>${t("This shop has no clerks yet. The owner adds them in the wallet: Settings, Tills and poster.")}</p>
-      <button type="button" class="button button-quiet" onClick=${() => void till.sync()}>${t.short("Look again")}</button></div>`;
+      <button type="button" class="button button-quiet" onClick=${() => aside(till.sync())}>${t.short("Look again")}</button></div>`;
   }
   return html`<h2>${t("Who is there?")}</h2>
     <ul class="list">${clerks.map((clerk) => html`<li key=${clerk.id}>

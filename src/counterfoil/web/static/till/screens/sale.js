@@ -5,7 +5,7 @@ import { icon } from "/static/look/icons.js";
 import { Refusal, Unreachable } from "/static/phone/api.js";
 import { Component, html } from "/static/phone/view.js";
 import { formatMoment, formatMoney, t } from "/static/phone/words.js";
-import { RIGHT } from "../actions.js";
+import { RIGHT, run, unansweredOf } from "../actions.js";
 import { amountOf, hasPaid, isOpen, linesOf, madeAt, refundable, stateOf } from "../sale.js";
 import { AmountSheet } from "./amount.js";
 import { Frame, Problem, saying } from "./frame.js";
@@ -35,9 +35,9 @@ export class SaleScreen extends Component {
 
   async look() {
     const { till, route } = this.props;
-    if (this.sale && !this.sale.sent) return;
+    if (this.sale && !this.sale.sent) return; // it is sent first
     try {
-      await till.ask(route.id);
+      await till.sales.ask(route.id);
     } catch (error) {
       if (!(error instanceof Unreachable)) this.setState({ error: saying(error) });
     }
@@ -52,7 +52,7 @@ export class SaleScreen extends Component {
   async start(kind, amount, memo = "") {
     const { till } = this.props;
     this.setState({ asking: null });
-    if (kind === "refund" || !till.may(RIGHT[kind])) this.setState({ allowing: { kind, amount, memo } });
+    if (kind === "refund" || !till.people.may(RIGHT[kind])) this.setState({ allowing: { kind, amount, memo } });
     else await this.run({ kind, amount, memo });
   }
 
@@ -60,7 +60,7 @@ export class SaleScreen extends Component {
   async run(what, session) {
     this.setState({ busy: true, error: "" });
     try {
-      await this.props.till.actions.run({ sale: this.props.route.id, ...what }, session);
+      await run(this.props.till, { sale: this.props.route.id, ...what }, session);
       this.setState({ busy: false, allowing: null });
     } catch (error) {
       const unknown = error instanceof Unreachable || (error instanceof Refusal && error.retry === "same_id");
@@ -77,7 +77,7 @@ export class SaleScreen extends Component {
         ${error ? html`<${Problem} text=${error} />` : html`<p class="empty" role="status">${t("Reading the sale…")}</p>`}<//>`;
     }
     const close = () => this.setState({ asking: null, allowing: null });
-    const pending = till.actions.of(sale.id);
+    const pending = unansweredOf(till, sale.id);
     return html`<${Frame} till=${till} route=${route} title=${title} back="sales">
       <${Stub} till=${till} sale=${sale} />
       <${Problem} text=${error} />

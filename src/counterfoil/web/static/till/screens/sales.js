@@ -32,11 +32,12 @@ export class Sales extends Component {
   async load(day, cursor = null) {
     this.setState({ day, busy: true, error: "", ...(cursor ? {} : { ids: [], next: null }) });
     try {
-      const { ids, next } = await this.props.till.salesOf(day, cursor);
-      this.since = this.props.till.api.now();
+      const { ids, next } = await this.props.till.sales.ofDay(day, cursor);
+      this.since = this.props.till.network.now();
       if (this.state.day === day) this.setState({ ids: [...(cursor ? this.state.ids : []), ...ids], next, busy: false });
     } catch (error) {
-      this.setState({ busy: false, error: this.props.till.offline ? t("Without a network you see what this till knows.") : saying(error) });
+      const text = this.props.till.network.offline ? t("Without a network you see what this till knows.") : saying(error);
+      if (this.state.day === day) this.setState({ busy: false, error: text });
     }
   }
 
@@ -49,7 +50,7 @@ export class Sales extends Component {
     const today = day === till.shop?.day;
     const fresh = (/** @type {import("../sale.js").Sale} */ sale) =>
       !sale.sent || isOpen(stateOf(sale)) || (sale.mine && madeAt(sale) > this.since);
-    return till.newest().filter((sale) => ids.includes(sale.id) || (today && fresh(sale)));
+    return till.sales.newest().filter((sale) => ids.includes(sale.id) || (today && fresh(sale)));
   }
 
   /** @param {Props} props @param {State} state */

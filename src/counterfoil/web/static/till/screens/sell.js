@@ -5,9 +5,10 @@ import { icon } from "/static/look/icons.js";
 import { StorageError } from "/static/phone/database.js";
 import { Component, html } from "/static/phone/view.js";
 import { formatMoney, n, t } from "/static/phone/words.js";
+import { Cart } from "../cart.js";
 import { amountOf } from "../sale.js";
 import { Frame, Problem } from "./frame.js";
-import { LineSheet } from "./line.js";
+import { LineSheet, newPrice } from "./line.js";
 import { keepFocus } from "./pin.js";
 import { saleName } from "./states.js";
 
@@ -38,7 +39,8 @@ export class Sell extends Component {
   }
 
   get cart() {
-    return /** @type {import("../cart.js").Cart} */ (this.props.till.cart);
+    const { till } = this.props;
+    return (till.cart ??= new Cart(/** @type {import("../till.js").Shop} */ (till.shop).currency));
   }
 
   /** @param {KeyboardEvent} event */
@@ -65,7 +67,7 @@ export class Sell extends Component {
     if (!this.cart.total() || this.ringing) return;
     this.ringing = true;
     try {
-      const sale = await till.charge({ hold });
+      const sale = await till.sales.charge({ hold });
       go(`charge/${sale.id}`);
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
@@ -84,7 +86,7 @@ export class Sell extends Component {
   /** @param {Props} props @param {State} state */
   render(props, { side, editing }) {
     const { till, route } = props;
-    const waiting = till.waiting();
+    const waiting = till.sales.waiting();
     const goods = till.goods.filter((each) => each.shown);
     return html`<${Frame} till=${till} route=${route} title=${till.shop?.merchant.name ?? ""} wide>
       <div class=${`sell by-${goods.length ? side : "amount"}`}>
@@ -114,7 +116,7 @@ export class Sell extends Component {
     const found = wanted ? goods.filter((each) => each.name.toLocaleLowerCase().includes(wanted)) : goods;
     if (!goods.length) {
       return html`<div class="empty">${icon("basket")}<p>${t("No goods yet. Amounts can be entered all the same.")}</p>
-        ${till.may("goods") && html`<a class="button button-quiet" href="#/goods">${t.short("Add goods")}</a>`}</div>`;
+        ${till.people.may("goods") && html`<a class="button button-quiet" href="#/goods">${t.short("Add goods")}</a>`}</div>`;
     }
     return html`
       ${goods.length > SEARCH_FROM && html`<div class="field search"><label class="visually-hidden" for="wanted">${t("Search the goods")}</label>
@@ -146,16 +148,17 @@ export class Sell extends Component {
       ${cart.lines.length > 0 && html`<ol class="list lines">${cart.lines.map((line, index) => html`<li key=${index}>
         <button type="button" class="row row-plain" onClick=${() => this.setState({ editing: index })}>
           <bdi class="row-title">${line.name || t("Amount")}</bdi>
-          <span class="row-note amount">${line.quantity} × ${this.money(line.price)}</span>
+          <span class="row-note amount">${line.quantity} × ${this.money(line.price)}${newPrice(till, line) !== null && html` <span class="wait">${
+            t("now %(price)s", { price: this.money(newPrice(till, line) ?? 0) })}</span>`}</span>
           <span class="row-end amount">${this.money(line.price * line.quantity)}</span>
         </button></li>`)}</ol>`}
       <${Problem} text=${this.state.error} />
       <div class="low sell-keys">
         ${this.renderKeys()}
         <div class="charge-row">
-          <button type="button" class="button button-quiet" disabled=${!total || !till.may("sell")} onClick=${() => void this.charge(true)}>
+          <button type="button" class="button button-quiet" disabled=${!total || !till.people.may("sell")} onClick=${() => void this.charge(true)}>
             ${t.short("Hold")}</button>
-          <button type="button" class="button charge" disabled=${!total || !till.may("sell")} onClick=${() => void this.charge(false)}>
+          <button type="button" class="button charge" disabled=${!total || !till.people.may("sell")} onClick=${() => void this.charge(false)}>
             ${t.short("Charge")} <span class="amount">${total > 0 && this.money(total)}</span></button>
         </div>
       </div>`;

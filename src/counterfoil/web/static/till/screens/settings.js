@@ -5,6 +5,8 @@ import { icon } from "/static/look/icons.js";
 import { paid } from "/static/phone/tone.js";
 import { Component, html } from "/static/phone/view.js";
 import { language, languages, n, t } from "/static/phone/words.js";
+import { aside } from "../device.js";
+import { unpair } from "../pairing.js";
 import { LOCK_MINUTES } from "../till.js";
 import { Frame } from "./frame.js";
 import { Sheet } from "./sheet.js";
@@ -17,25 +19,25 @@ export class Settings extends Component {
 
   /** @param {boolean} sound */
   sound(sound) {
-    void this.props.till.set({ sound });
+    aside(this.props.till.set({ sound }));
     if (sound) paid();
   }
 
   /** @param {Props} props @param {{leaving: boolean}} state */
   render({ till, route, speak }, { leaving }) {
     const { settings, shop } = till;
-    const unsent = till.unsent().length;
+    const unsent = till.sales.unsent().length;
     const close = () => this.setState({ leaving: false });
     return html`<${Frame} till=${till} route=${route} title=${t("Settings")}>
       <div class="field"><label for="language">${t("Language")}</label>
         <select id="language" value=${language()} onChange=${(/** @type {any} */ event) => void speak(event.target.value)}>
           ${languages.map(({ code, name }) => html`<option key=${code} value=${code} lang=${code}>${name}</option>`)}</select></div>
       <div class="field"><label for="theme">${t("Appearance")}</label>
-        <select id="theme" value=${settings.theme} onChange=${(/** @type {any} */ event) => void till.set({ theme: event.target.value })}>
+        <select id="theme" value=${settings.theme} onChange=${(/** @type {any} */ event) => aside(till.set({ theme: event.target.value }))}>
           <option value="auto">${t("As the device")}</option><option value="light">${t("Light")}</option><option value="dark">${t("Dark")}</option>
         </select></div>
       <div class="field"><label for="lock">${t("Lock when nobody touches the till")}</label>
-        <select id="lock" value=${String(settings.lockMinutes)} onChange=${(/** @type {any} */ event) => void till.set({ lockMinutes: Number(event.target.value) })}>
+        <select id="lock" value=${String(settings.lockMinutes)} onChange=${(/** @type {any} */ event) => aside(till.set({ lockMinutes: Number(event.target.value) }))}>
           ${LOCK_MINUTES.map((minutes) => html`<option key=${minutes} value=${String(minutes)}>
             ${n("after %(count)s minute", "after %(count)s minutes", minutes)}</option>`)}</select></div>
       <label class="choice"><input type="checkbox" checked=${settings.sound}
@@ -48,7 +50,7 @@ export class Settings extends Component {
         <p>${t("Everything of this shop goes from this device. To sell again, the owner has to give a new code.")}</p>
         ${unsent > 0 && html`<p class="notice notice-bad">${n("%(count)s sale was not sent yet and would be lost on this till.",
           "%(count)s sales were not sent yet and would be lost on this till.", unsent)}</p>`}
-        <button type="button" class="button button-danger button-wide" onClick=${() => void till.unpair()}>${t.short("Unpair")}</button>
+        <button type="button" class="button button-danger button-wide" onClick=${() => aside(unpair(till))}>${t.short("Unpair")}</button>
         <button type="button" class="button button-quiet button-wide" onClick=${close}>${t.short("Not yet")}</button>
       <//>`}
     <//>`;

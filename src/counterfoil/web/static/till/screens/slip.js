@@ -9,20 +9,27 @@ import { Problem, saying } from "./frame.js";
 import { Sheet } from "./sheet.js";
 
 /** @typedef {{till: import("../till.js").Till, sale: import("../sale.js").Sale, onClose: () => void}} Props */
-/** @typedef {{number: string, busy: boolean, sent: boolean, error: string}} State */
+/** @typedef {{number: string, busy: boolean, sent: string, error: string}} State */
 
 /** @extends {Component<Props, State>} */
 export class SlipSheet extends Component {
   /** @type {State} */
-  state = { number: "", busy: false, sent: false, error: "" };
+  state = { number: "", busy: false, sent: "", error: "" };
+
+  /** @param {Props} _props @param {State} before the answer stands below the code: small screens have to be moved to it */
+  componentDidUpdate(_props, before) {
+    if (before.busy && !this.state.busy) this.end?.scrollIntoView({ block: "nearest" });
+  }
 
   /** @param {Event} event */
   async send(event) {
     event.preventDefault();
-    this.setState({ busy: true, sent: false, error: "" });
+    this.setState({ busy: true, sent: "", error: "" });
     try {
-      await this.props.till.sendSlip(this.props.sale.id, this.state.number.replace(/[\s().-]/g, ""));
-      this.setState({ busy: false, sent: true });
+      const { till, sale } = this.props;
+      const number = this.state.number.replace(/[\s().-]/g, "");
+      const answer = await till.network.call("POST", `/v1/till/sales/${sale.id}/slip-sms`, { body: number ? { number } : {} });
+      this.setState({ busy: false, sent: answer.number });
     } catch (error) {
       this.setState({ busy: false, error: saying(error) });
     }
@@ -40,11 +47,12 @@ export class SlipSheet extends Component {
       <form onSubmit=${(/** @type {Event} */ event) => void this.send(event)}>
         <div class="field"><label for="number">${t("Send by SMS")}</label>
           <input id="number" type="tel" inputmode="tel" autocomplete="off" maxlength="24" value=${number} aria-describedby="number-hint"
-            onInput=${(/** @type {any} */ event) => this.setState({ number: event.target.value, sent: false })} />
+            onInput=${(/** @type {any} */ event) => this.setState({ number: event.target.value, sent: "" })} />
           <p class="hint" id="number-hint">${t("Leave it empty for the number of the payer.")}</p></div>
         <button class="button button-quiet button-wide" disabled=${busy}>${icon("send")}${t.short("Send")}</button>
       </form>
-      <div role="status">${sent && html`<p class="notice notice-good">${t("The slip is on its way.")}</p>`}</div>
+      <div role="status" ref=${(/** @type {any} */ found) => { this.end = found; }}>${sent && html`<p class="notice notice-good">${
+        t("Handed over to be sent to %(number)s. If it does not arrive, the customer can scan the code.", { number: sent })}</p>`}</div>
       <${Problem} text=${error} />
     <//>`;
   }
