@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import segno
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -192,7 +192,7 @@ class PayPages:
 
     def _moment(self, language: Language, moment_ns: int) -> str:
         moment = datetime.fromtimestamp(moment_ns // NANOSECONDS, UTC).astimezone(self.zone)
-        return format_datetime(moment, "medium", locale=language.locale)
+        return f"{format_date(moment, 'medium', locale=language.locale)} {moment:%H:%M:%S}"
 
 
 def picture(text: str, label: str) -> Markup:
