@@ -19,15 +19,18 @@ from collections import OrderedDict
 import msgspec
 
 from counterfoil.clock import NANOSECONDS, Clock
-from counterfoil.errors import Conflict, NotFound, TooMany
+from counterfoil.errors import Conflict, Malformed, NotFound, TooMany
+from counterfoil.parties.keys import SIGNATURE_SIZE
 from counterfoil.parties.service import Parties
 from counterfoil.web.access import HOLDER, PUBLIC, Principal
 from counterfoil.web.endpoint import Endpoint
-from counterfoil.web.values import Signature, UuidText, uuid_text
+from counterfoil.web.values import Signature, UuidText, parse_base64, uuid_text
 
 LIFETIME_S = 600
 MEETINGS_MAX = 1_000
 """Meetings at a time, on one server."""
+MEETINGS_PER_PARTY_MAX = 3
+"""Meetings at a time of one holder: nobody can fill the house alone."""
 
 
 class MeetingView(msgspec.Struct, frozen=True):
@@ -68,15 +71,15 @@ class LinkEndpoints:
         ]
 
     async def meet(self, caller: Principal, device: int) -> MeetingView:
-        """Tell a new device whose it will be, and hear its signature once it is there. A repeat answers how it stands."""
+        """Tell a new device whose it will be, and hear its signature once it is there. A repeat answers how it stands.
+
+        A holder meets at most three devices at a time; with a fourth their own oldest meeting ends.
+        """
         self._forget_old()
         found = self._meetings.get(device)
         if found is None:
-            if len(self._meetings) >= MEETINGS_MAX:
-                raise TooMany(retry_after_s=LIFETIME_S)
             holder = await self.parties.holder(caller.account)
-            found = _Meeting(caller.party, holder.name, self.clock.monotonic_ns() + LIFETIME_S * NANOSECONDS)
-            found = self._meetings.setdefault(device, found)
+            found = self._meetings.get(device) or self._begin(device, caller.party, holder.name)
         if found.party != caller.party:
             raise Conflict("this device is being linked to another account")
         return _view(found)
@@ -87,10 +90,22 @@ class LinkEndpoints:
 
     async def prove(self, device: int, body: PossessionBody) -> None:
         """For the new device: its signature over `counterfoil/add-device/v1`. A repeat changes nothing."""
+        if len(parse_base64(body.possession, "possession")) != SIGNATURE_SIZE:
+            raise Malformed("possession", f"must be {SIGNATURE_SIZE} bytes in base64url")
         found = self._find(device)
         if found.possession not in (None, body.possession):
             raise Conflict("this device has already signed")
         found.possession = body.possession
+
+    def _begin(self, device: int, party: int, name: str) -> _Meeting:
+        theirs = [each for each, meeting in self._meetings.items() if meeting.party == party]
+        if len(theirs) >= MEETINGS_PER_PARTY_MAX:
+            del self._meetings[theirs[0]]
+        if len(self._meetings) >= MEETINGS_MAX:
+            raise TooMany(retry_after_s=LIFETIME_S)
+        found = _Meeting(party, name, self.clock.monotonic_ns() + LIFETIME_S * NANOSECONDS)
+        self._meetings[device] = found
+        return found
 
     def _find(self, device: int) -> _Meeting:
         self._forget_old()
