@@ -5,13 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from babel.messages.extract import extract_from_file
-from babel.messages.pofile import read_po
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
@@ -21,9 +18,21 @@ from counterfoil.ledger.chart import TransferCode
 from counterfoil.money import Currency
 from counterfoil.payments.months import span_of
 from counterfoil.payments.statement import Line, Statement, Step
-from counterfoil.web import statement_words
-from counterfoil.web.i18n import Language, catalogue_path
-from counterfoil.web.statement_files import BOLD, KOREAN, LATIN, csv_file, harmless, pdf_file, runs, width, wrapped
+from counterfoil.web.i18n import Language
+from counterfoil.web.statement_files import (
+    BOLD,
+    CHINESE,
+    ENCODINGS,
+    JAPANESE,
+    KOREAN,
+    LATIN,
+    csv_file,
+    harmless,
+    pdf_file,
+    runs,
+    width,
+    wrapped,
+)
 from counterfoil.web.statement_words import About, Words, one_line
 
 ZONE = ZoneInfo("Africa/Nairobi")
@@ -32,6 +41,10 @@ NAMES = {
     "Latin": "Épicerie du Marché – Zoë & Åsa “œuf” €",
     "Korean": "한가람 시장 꿻뷁 金",
     "Cyrillic, Greek, kana": "Привет Ωmega すし",
+    "Japanese": "渡辺 さくら 峠ｶﾅ",
+    "Chinese": "陈伟 北京饺子馆",
+    "Chinese, traditional": "臺灣豐澤園 喺度",
+    "all of the East": "한글 渡辺さくら 陈伟",
     "Arabic": "شكرا",
     "emoji": "👩‍👩‍👧 🎂",
     "Devanagari": "नमस्ते",
@@ -147,11 +160,24 @@ def test_a_character_that_no_font_has_is_shown_as_its_number() -> None:
     assert runs("\u200d\u00ad\u0627") == [(LATIN, "[U+200D][U+00AD][U+0627]")]
 
 
+def test_a_name_is_drawn_in_one_font_of_the_east() -> None:
+    assert runs("李明博 金") == [(KOREAN, "李明博 金")]
+    assert runs("渡辺 Ken") == [(JAPANESE, "渡辺 "), (LATIN, "Ken")]
+    assert runs("東京すし") == [(JAPANESE, "東京すし")]
+    assert runs("陈伟") == [(CHINESE, "陈伟")]
+    assert runs("喺度") == [(CHINESE, "喺度")]
+    assert runs("한陈") == [(KOREAN, "한"), (CHINESE, "陈")], "no font has both"
+    assert runs("Привет Ω") == [(KOREAN, "Привет Ω")]
+
+
+FONTS = ENCODINGS | {LATIN: "cp1252"}
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.text())
+@given(st.text() | st.text(st.characters(min_codepoint=0x3000, max_codepoint=0xD7FF)))
 def test_what_is_drawn_can_be_drawn_and_loses_nothing(text: str) -> None:
     for font, part in runs(text):
-        assert part.encode("cp949" if font == KOREAN else "cp1252")
+        assert part.encode(FONTS[font])
     shown = "".join(part for _, part in runs(text))
     back = re.sub(r"\[U\+([0-9A-F]{4,6})\]", lambda match: chr(int(match[1], 16)), shown)
     assert re.sub(r"[\s\u1680]", " ", back) == re.sub(r"[\s\u1680]", " ", text) or "[U+" in text
@@ -232,19 +258,3 @@ def test_every_kind_of_movement_has_a_name_in_every_language() -> None:
         names = [words(code).kind(line(1, 1, code=kind, step=step)) for kind in TransferCode for step in Step]
         assert all(names)
         assert len({words(code).kind(line(1, 1, code=kind)) for kind in TransferCode}) == len(TransferCode)
-
-
-@pytest.mark.parametrize("code", ["ko", "fr"])
-def test_a_catalogue_has_every_text_and_no_other(code: str) -> None:
-    with catalogue_path("statements", code).open("rb") as file:
-        catalogue = read_po(file, locale=code)
-    source = Path(statement_words.__file__)
-    needed = {str(message) for _, message, _, _ in extract_from_file("python", source, keywords={"text": None})}
-    assert len(needed) > 30
-    assert needed == {message.id for message in catalogue if message.id}
-    for message in catalogue:
-        if message.id:
-            assert message.string, message.id
-            assert not message.fuzzy, message.id
-            assert not list(message.check(catalogue)), message.id
-            assert set(re.findall(r"%\(\w+\)s", str(message.id))) == set(re.findall(r"%\(\w+\)s", str(message.string))), message.id

@@ -3,9 +3,11 @@
 CSV: RFC 4180, UTF-8 with a byte order mark (spreadsheets guess otherwise), amounts as plain decimals. A text in which a
 spreadsheet would see a formula has an apostrophe in front. Source: RFC 4180; OWASP, "CSV Injection".
 
-PDF: one of two fonts that every reader has, chosen character by character: Helvetica for what Windows-1252 has, a Korean one
-for what KS X 1001 and its extension have (Hangul, Hanja, Greek, Cyrillic, kana). A character that neither has is shown as
-its code point, [U+1F382]: nothing is dropped. Source: ISO 32000-1 §9.6.2.2 (standard fonts), §9.7.5.2 (Adobe-Korea1).
+PDF: fonts that every reader has. Helvetica for what Windows-1252 has; for all else of a text one of three, the first that has
+all of it: a Korean one (Hangul, Hanja, Greek, Cyrillic), a Japanese one (before the Korean one where there is kana), a Chinese
+one (every Han character of GBK, traditional ones too). A character that none has, of Arabic or Indic scripts for example, is
+shown as its code point, [U+1F382]: nothing is dropped. Source: ISO 32000-1 §9.6.2.2 (standard fonts), §9.7.5.2 (Adobe-Korea1,
+Adobe-Japan1, Adobe-GB1).
 """
 
 from __future__ import annotations
@@ -85,7 +87,10 @@ def harmless(text: str) -> str:
 
 # PDF
 
-LATIN, BOLD, KOREAN = "Helvetica", "Helvetica-Bold", "HYGothic-Medium"
+LATIN, BOLD = "Helvetica", "Helvetica-Bold"
+KOREAN, JAPANESE, CHINESE = "HYGothic-Medium", "HeiseiKakuGo-W5", "STSong-Light"
+ENCODINGS = {KOREAN: "cp949", JAPANESE: "cp932", CHINESE: "gbk"}
+"""Each font of the East with an encoding all of whose characters it has, in the order in which they are tried."""
 _WIDTH, _HEIGHT = A4
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, _WIDTH - 46.0, _HEIGHT - 50.0, 62.0
 _INK, _SOFT, _LINE, _MARK = Color(0.11, 0.14, 0.15), Color(0.35, 0.40, 0.41), Color(0.80, 0.80, 0.76), Color(0.04, 0.36, 0.36)
@@ -113,7 +118,8 @@ class _Row(msgspec.Struct, frozen=True):
 
 def pdf_file(statement: Statement, words: Words) -> bytes:
     """The statement as PDF, A4. Same input, same bytes. Plain computing: some 20 ms a page."""
-    pdfmetrics.registerFont(UnicodeCIDFont(KOREAN))
+    for font in ENCODINGS:
+        pdfmetrics.registerFont(UnicodeCIDFont(font))
     buffer = io.BytesIO()
     canvas = Canvas(buffer, pagesize=A4, invariant=1, pageCompression=1, lang=words.language.code)
     title = words.title(statement)
@@ -221,7 +227,7 @@ def _draw_foot(canvas: Canvas, words: Words, number: int, pages: int) -> None:
         draw(canvas, _LEFT, _BOTTOM - 24 - line * 9.5, part, size=7.5)
 
 
-# Texts in two fonts
+# Texts in several fonts
 
 
 def runs(text: str, *, bold: bool = False) -> list[tuple[str, str]]:
@@ -229,10 +235,11 @@ def runs(text: str, *, bold: bool = False) -> list[tuple[str, str]]:
     latin = BOLD if bold else LATIN
     if text.isascii() and text.isprintable():
         return [(latin, text)] if text else []
+    eastern = _common_font(text)
     found: list[tuple[str, str]] = []
     for character in text:
-        korean, shown = _shown(character)
-        font = KOREAN if korean else latin
+        fonts, shown = _shown(character)
+        font = (eastern or fonts[0]) if fonts else latin
         if found and (found[-1][0] == font or shown == " "):
             found[-1] = (found[-1][0], found[-1][1] + shown)
         else:
@@ -240,14 +247,23 @@ def runs(text: str, *, bold: bool = False) -> list[tuple[str, str]]:
     return found
 
 
+def _common_font(text: str) -> str | None:
+    """The font of the East in which a text looks of one piece; None when no font has all of it."""
+    needed = [fonts for character in text if (fonts := _shown(character)[0])]
+    has_kana = any("\u3041" <= character <= "\u30ff" for character in text)
+    order = sorted(ENCODINGS, key=lambda font: has_kana and font != JAPANESE)
+    return next((font for font in order if all(font in fonts for fonts in needed)), None)
+
+
 @functools.lru_cache(maxsize=8_192)
-def _shown(character: str) -> tuple[bool, str]:
-    """Whether the Korean font is needed for a character, and what is drawn for it."""
+def _shown(character: str) -> tuple[tuple[str, ...], str]:
+    """The fonts of the East that have a character, none where Helvetica does; and what is drawn for it."""
     if unicodedata.category(character) == "Zs":
-        return False, " "  # of whatever width: French groups digits by a narrow one
+        return (), " "  # of whatever width: French groups digits by a narrow one
     if _has(character, "cp1252"):
-        return False, character
-    return (True, character) if _has(character, "cp949") else (False, f"[U+{ord(character):04X}]")
+        return (), character
+    fonts = tuple(font for font, encoding in ENCODINGS.items() if _has(character, encoding))
+    return fonts, character if fonts else f"[U+{ord(character):04X}]"
 
 
 def _has(character: str, encoding: str) -> bool:
