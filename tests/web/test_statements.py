@@ -53,6 +53,9 @@ async def test_a_history_can_be_of_one_kind_month_person_or_word(site: Site) -> 
     assert await found("q=LUNCH") == [f"lunch {number}" for number in (3, 2, 1, 0)]
     assert await found("q=quay&kind=payment") == ["=1+1"] * 4
     assert await found(f"counterparty={id_text(other.account)}&q=2") == ["lunch 2"]
+    assert await found("q=2.50") == await found("q=2,5") == ["=1+1"] * 4
+    assert await found("q=5.00&kind=hold") == [""]
+    assert await found("q=2.505") == []
     assert len(await found(f"month={month(site)}")) == 10
     assert await found("month=2020-01") == []
     assert await found(f"kind=refund&month={month(site)}") == []

@@ -32,6 +32,7 @@ class Wanted(msgspec.Struct, frozen=True):
         since, until: ledger time, ns, from the first (inclusive) to the second (exclusive).
         counterparty: the other account.
         text: contained in the counterparty's name or the memo, whatever the case and the normal form.
+        amount: with `text`, also what moved or set aside exactly this, minor units, whichever way.
     """
 
     code: TransferCode | None = None
@@ -39,6 +40,7 @@ class Wanted(msgspec.Struct, frozen=True):
     until: int = 0
     counterparty: int = 0
     text: str = ""
+    amount: int = 0
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -61,6 +63,8 @@ async def search(history: History, names: Names, account: int, wanted: Wanted, *
         if wanted.counterparty and entry.counterparty != wanted.counterparty:
             return False
         if not text or (entry.payment and text in folded(entry.payment.memo)):
+            return True
+        if wanted.amount and wanted.amount in (abs(entry.change), abs(entry.set_aside)):
             return True
         if entry.counterparty not in known:
             known[entry.counterparty] = folded(await names(entry.counterparty) or "")

@@ -28,7 +28,7 @@ from counterfoil.errors import (
 from counterfoil.ledger.chart import TransferCode
 from counterfoil.ledger.service import Ledger
 from counterfoil.moments import moment_text
-from counterfoil.money import AMOUNT_MAX
+from counterfoil.money import AMOUNT_MAX, parse_amount
 from counterfoil.parties.service import Parties
 from counterfoil.parties.tokens import Scope
 from counterfoil.parties.types import Freeze, Holder, PartyKind
@@ -120,7 +120,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kind: the entries' `code`: payment, fee, hold, refund, ...
         month: of the scheme's time zone, like 2026-11.
         counterparty: the other account.
-        q: contained in the counterparty's name or the memo, whatever the case.
+        q: contained in the counterparty's name or the memo, whatever the case; or the amount in major units, such as 12.50 or 12,50.
     """
 
     cursor: Cursor | None = None
@@ -282,7 +282,15 @@ class AccountEndpoints:
             until=span.end if span else 0,
             counterparty=parse_uuid(query.counterparty, "counterparty") if query.counterparty is not None else 0,
             text=query.q.strip() if query.q else "",
+            amount=self._amount(query.q.strip()) if query.q else 0,
         )
+
+    def _amount(self, text: str) -> int:
+        """Minor units of what somebody looks for; 0 when it is no amount."""
+        try:
+            return parse_amount(text.replace(",", "."), self.payments.rules.currency)
+        except Malformed:
+            return 0
 
     async def _name(self, account: int) -> str | None:
         holder = await self.parties.directory.holder(account)
