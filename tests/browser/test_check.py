@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,9 @@ from playwright.async_api import Browser, Page, expect
 from counterfoil.ids import id_text
 from counterfoil.web.i18n import Language
 from counterfoil.web.proof_words import words
+from tests.browser.device import WITHOUT_ED25519
 from tests.browser.forge import WITNESSES
+from tests.payments.publish.logbook import ORIGIN
 from tests.web.logged import LoggedSite, logged, policy
 
 STATIC = Path(__file__).parents[2] / "src/counterfoil/web/static/proof"
@@ -196,10 +199,19 @@ async def test_without_a_code_reader_or_a_camera_the_page_says_what_to_do(browse
 
 @asynchronous
 async def test_a_browser_that_cannot_check_says_so(browser: Browser, shown: Shown) -> None:
-    script = "SubtleCrypto.prototype.importKey = () => Promise.reject(new DOMException('no', 'NotSupportedError'));"
+    script = "Object.defineProperty(Crypto.prototype, 'subtle', { get: () => undefined });"
     async with opened_page(browser, shown, script=script) as page:
         assert await check(page, shown.second) == "This browser cannot check receipts"
         assert not await page.is_visible("#says")
+
+
+@asynchronous
+async def test_a_browser_without_ed25519_checks_as_well(browser: Browser, shown: Shown) -> None:
+    async with opened_page(browser, shown, script=WITHOUT_ED25519) as page:
+        assert await check(page, shown.second) == "Proven"
+        head, line, rest = shown.second.partition(f"\n\u2014 {ORIGIN} ")
+        forged = base64.b64encode((data := base64.b64decode(rest.split("\n")[0]))[:-1] + bytes([data[-1] ^ 1])).decode()
+        assert await check(page, "".join([head, line, forged, "\n", rest.partition("\n")[2]])) == "Not proven: step 3 is false"
 
 
 @asynchronous

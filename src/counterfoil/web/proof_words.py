@@ -66,7 +66,7 @@ FINDINGS = {
     "inclusion.root": N_("Entry %(index)s of this log is another one. The details were changed, or this payment is not in the log."),
     "content.form": N_("The entry is in the log, but its details are not in the form that everybody agreed on. Show it to an auditor."),
     "content.kind": N_("The entry is in the log, but this page does not know its kind (%(type)s, view %(role)s)."),
-    "unsupported": N_("It needs WebCrypto with Ed25519 and a secure address (https). Take a newer browser, or counterfoil-verify."),
+    "unsupported": N_("It needs WebCrypto and a secure address (https). Take a newer browser, or counterfoil-verify."),
     "skipped": "",
     "chain.proven": N_("It is number %(seq)s of your account, directly after the other, and %(before)s became %(balance)s as it says."),
     "chain.sequence": N_("It is number %(seq)s of your account, directly after the other."),

@@ -6,7 +6,7 @@
  * @typedef {import("./verify.js").Field} Field
  */
 
-import { check, checkChain, hex } from "./verify.js";
+import { check, checkChain, hex, prepare } from "./verify.js";
 
 const SCAN_INTERVAL_MS = 200;
 const FILE_SIZE_MAX = 8_000_000;
@@ -43,6 +43,7 @@ element("policy-file").addEventListener("change", (event) => void open(/** @type
 scanButton.addEventListener("click", () => void scan());
 element("stop").addEventListener("click", stop);
 form.hidden = false;
+void prepare().catch(() => {}); // then the check says what is missing
 
 // Taking a receipt
 

@@ -1,5 +1,6 @@
 /**
- * The receipt check, in the holder's own browser: policy, signed note, opening, inclusion, chain. No network, no library.
+ * The receipt check, in the holder's own browser: policy, signed note, opening, inclusion, chain. No network; no library but
+ * for Ed25519 where the browser has none, which `prepare` fetches ahead.
  *
  *     const report = await check(receipt, policyText);      // receipt: file text, or the text of its QR code
  *     report.outcome                                        // "proven" | "refuted" | "unreadable" | "unsupported"
@@ -25,8 +26,10 @@
  *            cosigned: {name: string, time: bigint}[], leaf: Uint8Array|null, view: Record<string, any>|null}} Report
  */
 
+import { verify } from "/static/phone/ed25519.js";
 import { readView } from "./views.js";
 
+export { prepare } from "/static/phone/ed25519.js";
 export const RECEIPT_SIZE_MAX = 65_536;
 const POLICY_SIZE_MAX = 65_536;
 const SIGNATURES_MAX = 100;
@@ -443,17 +446,12 @@ function subtle() {
  */
 export async function verifies(key, signature, message) {
   if (signature.length !== 64 || isSmall(key) || isSmall(signature.subarray(0, 32))) return false;
-  let imported;
+  subtle();
   try {
-    imported = await subtle().importKey("raw", /** @type {BufferSource} */ (key), { name: "Ed25519" }, false, ["verify"]);
-  } catch (error) {
-    if (error instanceof Finding) throw error;
-    if (error instanceof DOMException && error.name === "NotSupportedError") throw new Finding("unsupported", "unsupported");
-    return false;
+    return await verify(key, signature, message);
+  } catch {
+    throw new Finding("unsupported", "unsupported"); // it has no Ed25519, and what stands in for it could not be fetched
   }
-  return subtle().verify(
-    { name: "Ed25519" }, imported, /** @type {BufferSource} */ (signature), /** @type {BufferSource} */ (message),
-  );
 }
 
 /** Encodings (y, without the sign bit) of the points of small order. Source: libsodium, ge25519_has_small_order. */
