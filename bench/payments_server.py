@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import sys
 from collections import deque
@@ -21,6 +22,7 @@ from nacl.signing import SigningKey
 
 import counterfoil.store.database as database
 from counterfoil.app import collect_garbage_rarely, running
+from counterfoil.commands import logs
 from counterfoil.config import Config
 from counterfoil.ids import new_id
 from counterfoil.ledger.writer import Writer
@@ -103,7 +105,7 @@ class Opener:
         )
         party = await services.parties.enrolment.open_by_staff(new, by=self.staff)
         holder = await services.parties.holder_of_party(party.id)
-        return {"account": holder.account, "device": device, "seed": bytes(key).hex()}
+        return {"account": holder.account, "device": device, "seed": bytes(key).hex(), "address": holder.merchant_code}
 
     async def fund(self, people: list[dict[str, Any]], bank: dict[str, Any]) -> None:
         services, clock = self.services, self.services.clock
@@ -157,6 +159,7 @@ async def main(folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
+    logs.configure(level=logging.WARNING)  # to stderr: nobody reads stdout after the first line
     if "--one-by-one" in sys.argv:
         one_by_one()
     uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -92,6 +92,7 @@ class Shop:
         code = emv.Code(
             scheme=emv.scheme_mark(known["origin"]),
             account=known["shop"]["account"],
+            address=known["shop"]["address"],
             name="Person 1",
             amount="1.25",
             currency="840",

@@ -47,6 +47,10 @@ class Phone:
         await self.page.goto(f"http://localhost:{self.site.port}/engine")
         await self.page.evaluate(OPEN)
 
+    async def open_offline(self) -> None:
+        """Opens the wallet anew in the same page, from the phone alone."""
+        await self.run("globalThis.w = await w.constructor.open();")
+
     async def another_tab(self) -> Phone:
         tab = Phone(self.site, self.context, await self.context.new_page())
         await tab.open()

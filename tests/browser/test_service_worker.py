@@ -23,6 +23,10 @@ WAITING = """async () => {
   const registration = await navigator.serviceWorker.getRegistration('/wallet/');
   while (!registration.waiting) await new Promise((resolve) => setTimeout(resolve, 50));
 }"""
+TAKE_OVER = """async () => {
+  const { waiting } = await navigator.serviceWorker.getRegistration('/wallet/');
+  setTimeout(() => waiting.postMessage({ type: 'activate' }), 50);  // this page loads anew, too
+}"""
 KEPT = """async () => {
   const names = await caches.keys();
   const kept = await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => new URL(url).pathname)));
@@ -122,11 +126,23 @@ async def test_a_newer_version_waits_and_then_takes_over_whole(context: BrowserC
     )
     assert await again.evaluate(INSTALL, "wallet") is True  # it listens for the change of versions by now
     async with again.expect_navigation():  # a page that the old version served loads anew
-        await page.evaluate(
-            "async () => (await navigator.serviceWorker.getRegistration('/wallet/')).waiting.postMessage({ type: 'activate' })"
-        )
+        await page.evaluate(TAKE_OVER)
     await again.wait_for_load_state()
     assert await version_kept(again) == "counterfoil-wallet-LATERLATERLATER1"
+
+
+async def test_a_page_that_was_open_before_there_was_a_worker_loads_anew_with_the_next_version(context: BrowserContext, site: Site) -> None:
+    """Otherwise it would go on with modules of one version and load those of another beside them."""
+    page = await installed(context, site)
+    await page.evaluate("() => { globalThis.first = true; }")
+    with changed_worker(site, lambda told: told.update(version="LATERLATERLATER3")):
+        await page.evaluate("async () => { await (await navigator.serviceWorker.getRegistration('/wallet/')).update(); }")
+        await page.evaluate(WAITING)
+    async with page.expect_navigation():
+        await page.evaluate(TAKE_OVER)
+    await page.wait_for_load_state()
+    assert await page.evaluate("globalThis.first") is None
+    assert await version_kept(page) == "counterfoil-wallet-LATERLATERLATER3"
 
 
 async def test_files_of_two_versions_are_never_kept_together(context: BrowserContext, site: Site) -> None:

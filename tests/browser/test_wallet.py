@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,22 +16,18 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from counterfoil.acceptance import emv
+from counterfoil.acceptance.emv_objects import checksum
 from counterfoil.ids import id_text
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.types import Receipt
-from counterfoil.web.values import base64_text
 from tests.browser.audit import audit, tidy
 from tests.browser.device import DESKTOP, PHONE, Camera, device
-from tests.browser.wallets import enrol
+from tests.browser.holders import NAMES, borrowing, holding, site_in
 from tests.payments.publish.logbook import KEY
 from tests.scheme import Person
-from tests.web.logged import LoggedSite, logged
+from tests.web.logged import LoggedSite
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-NAMES = ("Rose", "Lighthouse Fuel", "Amina", "Kiosk", "Counterfoil", "Linux", "Chrome", "USD", "English", "Français", "Nairobi")
-NUMBERS = iter(range(254_733_000_000, 254_733_001_000))
-CUT = {".one-line": "the beginning of a message: all of it is one touch away"}
 
 Seeing = tuple[Browser, Camera]
 
@@ -56,60 +51,10 @@ EN = Words(
     "Proven: this payment is in the log", "Nobody has an account",
 )  # fmt: skip
 KO = Words(
-    DESKTOP, "결제 완료", "이 휴대폰에 보관됨", "지불되지 않음", "Lighthouse Fuel님 앞으로 예약됨", "검사 숫자", "다른 결제 서비스",
+    DESKTOP, "결제 완료", "이 휴대폰에 보관됨", "결제되지 않음", "Lighthouse Fuel님 앞으로 예약됨", "검사 숫자", "다른 결제 서비스",
     "증명됨", "계좌가 없어요",
 )  # fmt: skip
 BOTH = pytest.mark.parametrize(("language", "words"), [("en", EN), ("ko", KO)], ids=["en-360x640", "ko-1280x800"])
-
-
-class Holder:
-    """Somebody with a wallet in a browser."""
-
-    def __init__(self, page: Page, site: LoggedSite, number: str, account: int) -> None:
-        self.page = page
-        self.site = site
-        self.number = number
-        self.account = account
-        self.broken: list[str] = []
-        page.on("pageerror", lambda error: self.broken.append(str(error)))
-
-    async def go(self, path: str) -> None:
-        await self.page.evaluate("(path) => { location.hash = path; }", path)
-
-    async def looks_right(self, *, catalogue: str | None = "wallet") -> None:
-        """Nothing is untidy or unusable in what is shown, and no script has broken so far."""
-        await audit(self.page)
-        await tidy(self.page, catalogue=catalogue, names=[*NAMES, self.number], cut=CUT)
-        assert not self.broken
-
-    async def outcome(self, state: str) -> str:
-        """Waits until the order on the screen has come to this; returns its id."""
-        await expect(self.page.locator(".outcome")).to_have_attribute("data-state", state)
-        return self.page.url.rpartition("/")[2]
-
-    async def agree(self) -> None:
-        """Consents without sliding, as with a keyboard."""
-        await self.page.locator(".consent button").focus()
-        await self.page.keyboard.press("Enter")
-
-    async def pay_by_link(self, payee: Person, major: str, *, more: str = "") -> str:
-        await self.go(f"/pay?to={payee.address.replace('+', '%2B')}&amount={major}{more}")
-        await self.agree()
-        return await self.outcome("done")
-
-    def balance(self) -> int:
-        account = self.site.services.ledger.account_now(self.account)
-        assert account is not None
-        return account.credits_posted - account.debits_posted
-
-
-@asynccontextmanager
-async def site_in(folder: Path) -> AsyncIterator[LoggedSite]:
-    """A site whose operator signs receipts and log with one key, as outside tests."""
-    (folder / "keys").mkdir(mode=0o700, parents=True)
-    (folder / "keys" / "operator.ed25519").write_bytes(bytes(KEY))
-    async with logged(folder) as found:
-        yield found
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -123,25 +68,6 @@ async def shop(site: LoggedSite) -> Person:
     return await site.scheme.merchant("Lighthouse Fuel", funds=1_000_000)
 
 
-@asynccontextmanager
-async def holding(
-    browser: Browser, site: LoggedSite, shop: Person | None, language: str, words: Words, *, name: str = "Rose", camera: bool = False
-) -> AsyncIterator[Holder]:
-    """Somebody who has just opened an account, with 80.00 from the shop if there is one."""
-    site.wait(3_600)  # for whoever limits how often somebody may enrol
-    number = f"+{next(NUMBERS)}"
-    async with device(browser, size=words.size, language=language, camera=camera) as context:
-        page = await context.new_page()
-        page.set_default_timeout(10_000)
-        await page.goto(f"http://localhost:{site.port}/wallet/")
-        await enrol(page, number, name)
-        holder = Holder(page, site, number, (await site.services.parties.resolve(number)).account)
-        if shop is not None:
-            await shop.pay(holder.account, 8_000, memo="8 l")
-            await expect(page.locator(".balance .amount-large")).to_contain_text("80.00")
-        yield holder
-
-
 @BOTH
 async def test_somebody_opens_an_account_and_is_told_when_money_comes(
     seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words
@@ -152,7 +78,7 @@ async def test_somebody_opens_an_account_and_is_told_when_money_comes(
         await expect(page.locator(".low .button").first).to_be_visible()
         await audit(page)
         await tidy(page, catalogue="wallet", names=NAMES)
-    async with holding(seeing[0], site, None, language, words) as rose:
+    async with holding(seeing[0], site, None, language, words.size) as rose:
         await rose.looks_right()
         await rose.go("/receive")
         await expect(rose.page.locator(".qr svg")).to_be_visible()
@@ -178,7 +104,7 @@ async def test_a_code_in_front_of_the_camera_is_paid_by_one_slide(
     seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words
 ) -> None:
     browser, camera = seeing
-    async with holding(browser, site, shop, language, words, camera=True) as rose:
+    async with holding(browser, site, shop, language, words.size, camera=True) as rose:
         rules = site.services.payments.rules
         code = emv.Code(
             scheme=emv.scheme_mark(rules.origin), account=shop.account, address=shop.address, name="Lighthouse Fuel", amount="12.50",
@@ -216,7 +142,7 @@ async def test_codes_that_are_damaged_forged_or_of_others_are_refused_in_words(
     seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words
 ) -> None:
     browser, camera = seeing
-    async with holding(browser, site, None, language, words, camera=True) as rose:
+    async with holding(browser, site, None, language, words.size, camera=True) as rose:
         code = emv.Code(
             scheme=emv.scheme_mark(site.services.config.origin), account=shop.account, name="Lighthouse Fuel", currency="840", country="KE"
         )  # fmt: skip
@@ -227,7 +153,7 @@ async def test_codes_that_are_damaged_forged_or_of_others_are_refused_in_words(
         await rose.looks_right()
         await rose.go("/")
         stranger = good.replace("Lighthouse Fuel", "Lighthouse Fuet")[:-4]
-        camera.show(stranger + emv.checksum(stranger))  # the name was changed, the checksum made good again
+        camera.show(stranger + checksum(stranger))  # the name was changed, the checksum made good again
         await rose.go("/scan")
         await expect(rose.page.locator(".empty")).to_be_visible(timeout=15_000)
         await expect(rose.page.locator(".consent")).to_have_count(0)
@@ -244,7 +170,7 @@ async def test_paying_by_number_shows_name_and_fee_before_consent(
     seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words
 ) -> None:
     amina = await site.scheme.customer("Amina")
-    async with holding(seeing[0], site, shop, language, words) as rose:
+    async with holding(seeing[0], site, shop, language, words.size) as rose:
         page = rose.page
         await rose.go("/pay")
         await page.locator("[name=address]").fill("+254799999999")
@@ -288,7 +214,7 @@ async def test_paying_by_number_shows_name_and_fee_before_consent(
 async def test_a_request_is_asked_answered_and_declined(
     seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words
 ) -> None:
-    async with holding(seeing[0], site, shop, language, words) as rose:
+    async with holding(seeing[0], site, shop, language, words.size) as rose:
         page = rose.page
         amina = await site.scheme.customer("Amina", funds=5_000)
         holder = Person(site.scheme, party=0, account=rose.account, device=0, key=amina.key, address=rose.number)
@@ -305,7 +231,7 @@ async def test_a_request_is_asked_answered_and_declined(
         assert amina.balance() == 6_500
         await amina.ask(holder, 900)
         await rose.go("/")
-        await row.click()
+        await page.locator("a.row[href*=request]", has_text="9.00").click()
         await page.locator(".low form .button").click()
         await expect(page.locator(".stub")).to_have_attribute("data-state", "declined")
         await rose.looks_right()
@@ -326,7 +252,7 @@ async def test_a_request_is_asked_answered_and_declined(
 async def test_what_is_kept_for_somebody_stands_apart_until_they_take_it_and_a_refund_comes_back(
     seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words
 ) -> None:
-    async with holding(seeing[0], site, shop, language, words) as rose:
+    async with holding(seeing[0], site, shop, language, words.size) as rose:
         page = rose.page
         held = await rose.pay_by_link(shop, "30.00", more="&hold=1")
         await rose.looks_right()
@@ -353,7 +279,7 @@ async def shop_receipt(site: LoggedSite, shop: Person, payment: str) -> Receipt:
 async def test_without_a_network_an_order_waits_and_can_be_taken_back_or_goes_out_once(
     seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words
 ) -> None:
-    async with holding(seeing[0], site, shop, language, words) as rose:
+    async with holding(seeing[0], site, shop, language, words.size) as rose:
         page = rose.page
         await rose.pay_by_link(shop, "1.00")
         await page.evaluate("navigator.serviceWorker.ready")
@@ -390,8 +316,8 @@ async def test_two_people_write_to_each_other_and_see_their_payments_there(
     seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words
 ) -> None:
     async with (
-        holding(seeing[0], site, shop, language, words) as rose,
-        holding(seeing[0], site, None, language, words, name="Amina") as amina,
+        holding(seeing[0], site, shop, language, words.size) as rose,
+        holding(seeing[0], site, None, language, words.size, name="Amina") as amina,
     ):
         await rose.go("/messages")
         await expect(rose.page.locator(".empty")).to_be_visible()
@@ -424,7 +350,7 @@ async def test_a_receipt_is_checked_on_the_phone_when_the_server_is_gone(
 ) -> None:
     async with site_in(tmp_path / "scheme") as own:
         shop = await own.scheme.merchant("Lighthouse Fuel", funds=20_000)
-        holding_rose = holding(seeing[0], own, shop, language, words)
+        holding_rose = holding(seeing[0], own, shop, language, words.size)
         rose = await holding_rose.__aenter__()
         payment = await rose.pay_by_link(shop, "12.50")
         own.settle()
@@ -456,7 +382,7 @@ async def test_somebody_who_has_lost_their_phone_gets_the_account_back_after_the
     async with site_in(tmp_path / "scheme") as own:
         shop = await own.scheme.merchant("Lighthouse Fuel", funds=20_000)
         async with (
-            holding(seeing[0], own, shop, language, words) as rose,
+            holding(seeing[0], own, shop, language, words.size) as rose,
             device(seeing[0], size=words.size, language=language) as other,
         ):
             page = await other.new_page()
@@ -486,10 +412,12 @@ async def test_somebody_who_has_lost_their_phone_gets_the_account_back_after_the
 
 
 @BOTH
-async def test_a_further_phone_is_let_in_by_its_code(seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words) -> None:
+async def test_a_further_phone_is_let_in_by_its_code_and_taken_away_again(
+    seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words
+) -> None:
     browser, camera = seeing
     async with (
-        holding(browser, site, shop, language, words, camera=True) as rose,
+        holding(browser, site, shop, language, words.size, camera=True) as rose,
         device(browser, size=words.size, language=language) as other,
     ):
         page = await other.new_page()
@@ -506,13 +434,21 @@ async def test_a_further_phone_is_let_in_by_its_code(seeing: Seeing, site: Logge
         await rose.go("/devices")
         await expect(rose.page.locator(".list .row")).to_have_count(2)
         await rose.looks_right()
+        # And taken away again: it says so, and can be left empty, whatever waits on it.
+        await rose.page.locator(".remove summary").click()
+        await rose.page.locator(".remove form .button").click()
+        await expect(rose.page.locator(".list .row")).to_have_count(1)
+        await page.reload()
+        await page.locator(".notice a[href='#/security/leave']").click()
+        await page.locator("details[open] form .button").click()
+        await expect(page.locator(".welcome")).to_be_visible()
 
 
 @BOTH
 async def test_the_holder_locks_and_unlocks_and_changes_language_and_look(
     seeing: Seeing, site: LoggedSite, shop: Person, language: str, words: Words
 ) -> None:
-    async with holding(seeing[0], site, shop, language, words) as rose:
+    async with holding(seeing[0], site, shop, language, words.size) as rose:
         page = rose.page
         for path in ("/settings", "/security", "/about", "/notices", "/cash", f"/month/{'2026-11'}"):
             await rose.go(path)
@@ -520,15 +456,15 @@ async def test_the_holder_locks_and_unlocks_and_changes_language_and_look(
             await page.wait_for_timeout(200)
             await rose.looks_right()
         await rose.go("/security")
-        await page.locator(".button-danger").click()
-        await expect(page.locator("[name=pin]").first).to_be_visible()
+        await page.locator("section .button-danger").click()
+        await expect(page.locator("section [name=pin]")).to_be_visible()
         await rose.go(f"/pay?to={shop.address.replace('+', '%2B')}&amount=1.00")
         await rose.agree()
         await rose.outcome("refused")
         await rose.go("/security")
-        await page.locator("[name=pin]").first.fill("2580")
+        await page.locator("section [name=pin]").fill("2580")
         await page.keyboard.press("Enter")
-        await expect(page.locator(".button-danger")).to_be_visible()
+        await expect(page.locator("section .button-danger")).to_be_visible()
         await rose.pay_by_link(shop, "1.00")
         await rose.go("/settings")
         await page.locator("[lang=fr].chip").click()
@@ -548,24 +484,19 @@ async def test_the_owner_of_a_shop_makes_a_till_and_a_clerk_takes_what_is_kept_a
     amina = await site.scheme.customer("Amina", funds=9_000)
     paid = await amina.pay(own, 2_000)
     held = await amina.hold(own, 1_000)
-    async with device(seeing[0], size=words.size, language=language) as context:
-        page = await context.new_page()
-        page.set_default_timeout(10_000)
-        seed = base64_text(bytes(own.key))
-        await page.goto(f"http://localhost:{site.port}/wallet/#/borrow?device={id_text(own.device)}&seed={seed}")
+    async with borrowing(seeing[0], site, own, language, words.size) as shop:
+        page = shop.page
         await expect(page.locator(".balance .amount-large")).to_contain_text("19.90")  # less the fee of a sale
-        assert seed not in page.url
-        shop = Holder(page, site, own.address, own.account)
         await shop.go("/tills")
         await page.locator("summary .icon").first.click()
-        await page.locator("details[open] [name=name]").fill("Nairobi 1")
+        await page.locator("details[open] [name=till]").fill("Nairobi 1")
         await page.keyboard.press("Enter")
         await expect(page.locator(".qr svg")).to_be_visible()
         await shop.looks_right()
         await page.locator(".low button.button").click()
         await expect(page.locator(".row", has_text="Nairobi 1")).to_be_visible()
         await page.locator("summary .icon").last.click()
-        await page.locator("details[open] [name=name]").fill("Amina")
+        await page.locator("details[open] [name=clerk]").fill("Amina")
         await page.locator("details[open] [name=pin]").fill("2580")
         await page.locator("details[open] [name=refund]").check()
         await page.keyboard.press("Enter")

@@ -63,10 +63,10 @@ async def rose(browser: Browser, site: Site) -> AsyncIterator[Phone]:
         yield found
 
 
-def payments_posted(page: Page) -> list[Request]:
-    """The payments that a page sends, from now on."""
+def payments_posted(page: Page, path: str = "/v1/payments") -> list[Request]:
+    """What a page posts to this path, from now on."""
     found: list[Request] = []
-    page.on("request", lambda request: found.append(request) if request.url.endswith("/v1/payments") else None)
+    page.on("request", lambda request: found.append(request) if request.method == "POST" and path in request.url else None)
     return found
 
 
@@ -88,6 +88,8 @@ async def test_what_is_kept_is_sent_and_done_when_the_operator_has_signed_it(ros
     assert await rose.run("w.account.balance") == 48_750
     receipt = await rose.run("w.receipt(given)", order)
     assert (receipt["acknowledged"], receipt["state"], receipt["proof"]) == (True, "waiting", None)
+    assert receipt["receipt"]["memo"] == "rice"
+    assert await rose.run("w.identity.key.extractable") is False
     assert await rose.run("w.problem") is None
 
 
@@ -247,7 +249,7 @@ async def test_an_answer_that_never_comes_does_not_stop_the_wallet(rose: Phone, 
     rose.page = tab
     await rose.open()
     assert await rose.run("w.outgoing[0].state") == "sending"
-    await rose.run("await (await w.theOutbox()).send()")
+    await rose.run("await w.followEvents()")
     await rose.is_now("done")
     assert shop.balance() == before + 200
 
@@ -315,10 +317,14 @@ async def test_a_second_phone_is_linked_by_its_code_and_both_can_pay(browser: Br
         assert await second.run("w.outgoing[0].refusal.code") == "unknown_device"
 
 
-@pytest.mark.parametrize("text", ["CFD1:", "CFD1:e30", "hello", "CFD1:%%%", "00020101"])
-async def test_another_code_is_no_new_phone(rose: Phone, text: str) -> None:
-    said = await rose.run("try { await w.approveDevice(given); return ''; } catch (error) { return error.name; }", text)
-    assert said == "RangeError"
+async def test_another_code_is_no_new_phone(rose: Phone) -> None:
+    elsewhere = {"origin": "other.example/log", "device": id_text(1), "algorithm": "es256", "public_key": "AA", "label": "Phone"}
+    asked = payments_posted(rose.page, "/v1/device-links/")
+    for text in ("CFD1:", "CFD1:e30", "hello", "CFD1:%%%", "00020101", "CFD1:" + base64_text(json.dumps(elsewhere).encode())):
+        for how in ("readDevice", "approveDevice"):
+            said = await rose.run(f"try {{ await w.{how}(given); return ''; }} catch (error) {{ return error.name; }}", text)
+            assert said == "RangeError", (how, text)
+    assert asked == []
 
 
 async def test_a_lost_phone_is_replaced_after_the_delay(browser: Browser, site: Site, rose: Phone, shop: Person) -> None:
@@ -327,7 +333,7 @@ async def test_a_lost_phone_is_replaced_after_the_delay(browser: Browser, site: 
         await fresh.run(
             "const s = await w.sendCode(given, 'recover'); await w.recover({ number: s.number, code: s.code, pin: '2580' });", number
         )
-        assert await fresh.run("return [w.identity, w.waitingRecovery.state, await w.finishRecovery()]") == [None, "waiting", False]
+        assert await fresh.run("return [w.identity, w.recovery.state, await w.finishRecovery()]") == [None, "waiting", False]
         await site.services.parties.recoveries.complete_due()
         assert await fresh.run("w.finishRecovery()") is True
         assert await fresh.run("w.identity.account") == await rose.run("w.identity.account")
@@ -342,7 +348,7 @@ async def test_a_sandbox_lends_a_key_that_no_request_carries(browser: Browser, s
         asked: list[str] = []
         found.page.on("request", lambda request: asked.append(f"{request.url} {request.post_data or ''} {json.dumps(request.headers)}"))
         await found.run("await w.importSandboxKey(given)", f"http://localhost/wallet/#/borrow?device={id_text(lender.device)}&seed={seed}")
-        assert await found.run("return [w.identity.name, w.account.balance]") == ["Noah", 1_000]
+        assert await found.run("return [w.identity.name, w.account.balance, w.identity.key.extractable]") == ["Noah", 1_000, False]
         await found.pay(shop, 100)
         await found.is_now("done")
         assert asked
@@ -440,10 +446,16 @@ def forge(receipt: dict[str, Any], how: str) -> dict[str, Any]:
         receipt["account"] = receipt["payee"]
     elif how == "none":
         receipt["acknowledgement"] = None
+    elif how == "no hash":
+        del receipt["order_hash"]
+    elif how == "no number":
+        receipt["balance"] = None
     return receipt
 
 
-@pytest.mark.parametrize("how", ["signature", "statement", "key", "amount", "balance", "account", "none", "another order"])
+@pytest.mark.parametrize(
+    "how", ["signature", "statement", "key", "amount", "balance", "account", "none", "no hash", "no number", "another order"]
+)
 async def test_what_the_operator_has_not_signed_is_never_shown_as_done(rose: Phone, shop: Person, how: str) -> None:
     other: dict[str, Any] = {}
     if how == "another order":
@@ -601,6 +613,7 @@ async def test_whom_and_how_much_is_known_without_a_network_once_it_was_asked(ro
     assert (await rose.run("w.resolve(given)", friend.address))["name"] == "Daniel"
     await rose.pay(friend, 100)
     await rose.is_now("done")
+    await rose.run("await until(() => w.contacts[0].name === 'Daniel')")
     online = await rose.run("w.quote({ account: given, amount: 20_000 })", id_text(friend.account))
     await rose.offline()
     offline = await rose.run("w.quote({ account: given, amount: 20_000 })", id_text(friend.account))
@@ -621,6 +634,15 @@ async def test_the_history_is_complete_whatever_was_missed_and_older_entries_com
     await rose.run("await w.refresh()")
     assert await rose.run("w.entries.slice(0, 130).map(({ change }) => change)") == list(range(130, 0, -1))
     assert await rose.run("return [w.entries.length, w.older]") == [131, None]
+    # What the server does not go on from is not its history: nothing is joined to it.
+    await rose.run(
+        """const none = { ...w.entries[0], at: '2020-01-01T00:00:00.000000Z' };
+        await w.database.clear('entries');
+        await w.database.put('entries', `${none.at} ${none.transfer}`, none);
+        await w.reload();
+        await w.refresh();"""
+    )
+    assert await rose.run("return [w.entries.length, (await w.database.all('entries')).length]") == [131, 131]
     for amount in range(1_000, 1_450):
         await friend.pay(me, amount)
     pages = 0

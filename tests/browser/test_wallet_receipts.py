@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Route
 
-from counterfoil.payments.orders import decode
+from counterfoil.ids import id_text
+from counterfoil.payments.acknowledgement import Acknowledger, verify
+from counterfoil.payments.orders import OrderKind, decode
+from counterfoil.payments.types import Acknowledgement
 from counterfoil.tlog.checkpoint import Checkpoint
 from counterfoil.tlog.published import PublishedLog
 from counterfoil.web.values import base64_text, parse_base64
@@ -93,6 +97,9 @@ async def test_the_newest_head_seen_is_named_in_the_next_order_and_follows_the_l
         assert (order.checkpoint_size, order.checkpoint_root) == (head_of(log).size, head_of(log).root)
         assert order.payer_last > 0
     assert await rose.run("w.problem") is None
+    last = await rose.run("String(w.payerLast)")
+    await rose.open()
+    assert await rose.run("String(w.payerLast)") == last
 
 
 async def test_proofs_of_the_newest_payments_come_by_themselves(rose: Phone, log: LoggedSite, shop: Person) -> None:
@@ -120,6 +127,95 @@ async def test_a_receipt_that_contradicts_the_operators_word_is_an_alarm(rose: P
     assert await rose.run("w.problem") == "receipt_contradicts"
     await rose.open()
     assert await rose.run("w.problem") == "receipt_contradicts"
+
+
+async def test_somebody_elses_receipt_under_the_name_of_a_payment_is_an_alarm(rose: Phone, log: LoggedSite, shop: Person) -> None:
+    """The operator's word is right, and it is the word about another payment."""
+    first, second = await paid(rose, shop, 100), await paid(rose, shop, 100)
+    await rose.run("await w.database.delete('receipts', given)", second)
+
+    true = await rose.run("w.call('GET', `/v1/payments/${given}`)", first)
+    await rose.page.route(f"**/v1/payments/{second}", lambda route: route.fulfill(json=true))
+    assert (await receipt_of(rose, second))["acknowledged"] is False
+    assert await rose.run("w.problem") == "acknowledgement_wrong"
+
+
+async def test_what_the_operator_signs_for_the_holder_and_for_the_log_must_be_the_same(rose: Phone, log: LoggedSite, shop: Person) -> None:
+    """It signs another balance than it has in its log; and it proves another payment where it has signed nothing."""
+    first, second = await paid(rose, shop, 100), await paid(rose, shop, 200)
+    log.settle()
+    other = (await receipt_of(rose, first))["proof"]
+    said = await rose.run("w.call('GET', `/v1/payments/${given}`)", second)
+    acknowledger = Acknowledger(origin=log.services.config.origin, key=KEY)
+    lie = acknowledger.acknowledge(
+        order_hash=parse_base64(said["order_hash"], "order_hash"), account=int(said["account"].replace("-", ""), 16),
+        amount=said["amount"], fee=said["fee"], balance=said["balance"] + 1, completed_at=verify(
+            Acknowledgement(*(parse_base64(said["acknowledgement"][name], name) for name in ("statement", "signature", "key"))),
+            key=bytes(KEY.verify_key),
+        ).completed_at,
+    )  # fmt: skip
+    signed = {"statement": base64_text(lie.statement), "signature": base64_text(lie.signature), "key": base64_text(lie.key)}
+    lying = [said | {"balance": said["balance"] + 1, "acknowledgement": signed}]
+    await rose.page.route(f"**/v1/payments/{second}", lambda route: route.fulfill(json=lying[0]))
+    await rose.run("w.database.delete('receipts', given)", second)
+    found = await receipt_of(rose, second)
+    assert (found["acknowledged"], found["verdict"]["code"]) == (True, "receipt.contradicts")
+    assert await rose.run("w.problem") == "receipt_contradicts"
+    await rose.run("await w.database.clear('alarms'); await w.database.delete('receipts', given); await w.reload();", second)
+    lying[0] = said | {"acknowledgement": None}
+
+    async def swap(route: Route) -> None:
+        answer = await route.fetch()
+        await route.fulfill(response=answer, json=await answer.json() | {"proof": other})
+
+    await rose.page.route(f"**/v1/payments/{second}/proof", swap)
+    assert (await receipt_of(rose, second))["verdict"]["code"] == "receipt.contradicts"
+    assert sorted(await rose.run("w.alarms.map(({ code }) => code)")) == ["acknowledgement_wrong", "receipt_contradicts"]
+
+
+async def test_a_log_under_another_key_than_the_operators_proves_nothing(browser: Browser, tmp_path: Path) -> None:
+    async with logged(tmp_path) as log, phone(browser, log) as found:  # its operator signs receipts with a key of its own
+        await found.enrol(funds=1_000)
+        payment = await paid(found, await log.scheme.customer("Shop"))
+        log.settle()
+        assert (await receipt_of(found, payment))["verdict"]["code"] == "receipt.contradicts"
+        assert await found.run("w.problem") == "receipt_contradicts"
+
+
+async def test_what_was_proven_and_signed_is_not_lost_to_a_later_answer(rose: Phone, log: LoggedSite, shop: Person) -> None:
+    """Another tab asked before the log had it, and hears late; the server forgets its own word about a hold that has ended."""
+    payment = await paid(rose, shop)
+    other = await rose.another_tab()
+    held: list[tuple[Route, Any]] = []
+
+    async def late(route: Route) -> None:
+        held.append((route, await route.fetch()))
+
+    await other.page.route(f"**/v1/payments/{payment}/proof", late)
+    await other.run("globalThis.late = w.receipt(given);", payment)
+    while not held:
+        await asyncio.sleep(0.02)
+    log.settle()
+    assert (await receipt_of(rose, payment))["proof"]
+    await held[0][0].fulfill(response=held[0][1])
+    assert await other.run("return (await late).state") == "witnessed"
+    assert await rose.run("return (await w.database.get('receipts', given)).proof.length > 0", payment) is True
+    hold = await rose.run(
+        "return (await w.keep({ kind: 'hold', payee: { account: given, name: 'Shop' }, amount: 500, maxFee: 100, timeoutS: 3600 })).id",
+        id_text(shop.account),
+    )
+    await rose.run("await until(() => w.holds.length === 1)")
+    held_receipt = await log.services.payments.receipt(int(hold.replace("-", ""), 16), shop.account)
+    await shop.answer(OrderKind.CAPTURE, held_receipt, 300)
+
+    async def forgets(route: Route) -> None:
+        answer = await route.fetch()
+        await route.fulfill(response=answer, json=await answer.json() | {"acknowledgement": None, "amount": 1})
+
+    await rose.page.route(f"**/v1/payments/{hold}", forgets)
+    await rose.run("await w.refresh(); await until(() => w.holds.length === 0)")
+    kept = await rose.run("return (await w.database.get('receipts', given)).receipt", hold)
+    assert (kept["state"], kept["amount"], kept["acknowledgement"] is None) == ("captured", 500, False)
 
 
 async def test_a_forged_receipt_is_refuted_and_asked_for_again(rose: Phone, log: LoggedSite, shop: Person) -> None:
@@ -168,6 +264,13 @@ async def test_a_log_whose_files_cannot_be_had_changes_nothing(rose: Phone, log:
     await rose.page.route("**/log/tile/**", lambda route: route.abort())
     await receipt_of(rose, later)
     assert await rose.run("return [w.problem, w.head.root]") == [None, seen]
+    await rose.page.route("**/log/checkpoint", lambda route: route.fulfill(body="no head of a log", content_type="text/plain"))
+    assert (await rose.run("w.checkReceipt(given)", later))["outcome"] == "proven"
+    await rose.page.unroute("**/log/checkpoint")
+    await rose.page.unroute("**/log/tile/**")
+    # This tab has not heard of the head that another one has seen: an older one does not take its place.
+    await rose.run("await w.checkReceipt(given[0]); w.head = null; await w.checkReceipt(given[1]);", [later, payment])
+    assert await rose.run("return String((await w.database.get('self', 'head')).size)") == str(head_of(log).size)
 
 
 async def test_other_witnesses_are_an_alarm_until_the_holder_agrees(rose: Phone, log: LoggedSite) -> None:
@@ -180,5 +283,7 @@ async def test_other_witnesses_are_an_alarm_until_the_holder_agrees(rose: Phone,
     assert "quorum five" in before
     await rose.run("await (await import('/static/wallet/sync.js')).refreshScheme(w)")
     assert await rose.run("return [w.problem, w.scheme.policy]") == ["policy_changed", before]
-    await rose.run("await w.acceptPolicy()")
+    told = await rose.run("globalThis.told = await w.newPolicy(); return [told.before.needed, told.after.needed, told.after.names.length]")
+    assert told == [4, 0, 5]
+    await rose.run("await w.acceptPolicy(told.policy)")
     assert await rose.run("return [w.problem, w.scheme.policy.includes('quorum none')]") == [None, True]

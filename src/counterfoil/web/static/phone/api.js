@@ -135,6 +135,7 @@ export class Api {
 
   /** @param {number} serverMs what the server's clock shows now */
   setClock(serverMs) {
+    if (!Number.isFinite(serverMs)) return;
     const skewMs = serverMs - Date.now();
     // Seconds are the delay of the answer, not the clock.
     if (Math.abs(skewMs - this.skewMs) < 5_000) return;

@@ -1,7 +1,9 @@
 // @ts-check
 /** What happens on the server, as it happens: server-sent events over a signed request. Source: WHATWG HTML, "Server-sent events". */
 
-import { Refusal } from "./api.js";
+import { Refusal, Unreachable } from "./api.js";
+
+const MEDIA_TYPE = "text/event-stream";
 
 const PAUSE_MIN_MS = 1_000;
 const PAUSE_MAX_MS = 60_000;
@@ -55,7 +57,9 @@ export async function follow({ api, onEvent, signal, path = "/v1/events", after 
 async function* events(api, path, after, line) {
   let timer = setTimeout(() => line.abort(), SILENCE_MS);
   try {
-    const answer = await api.open("GET", path, { query: { after }, accept: "text/event-stream", signal: line.signal });
+    const answer = await api.open("GET", path, { query: { after }, accept: MEDIA_TYPE, signal: line.signal });
+    // A captive portal answers 200, too.
+    if (!answer.headers.get("content-type")?.startsWith(MEDIA_TYPE)) throw new Unreachable("it answered with something else");
     const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
     yield { type: "open", id: null, data: null };
     const decoder = new TextDecoder();

@@ -15,8 +15,14 @@ const { app, version, shell, files } = worker.counterfoil;
 const PREFIX = `counterfoil-${app}-`;
 const NAME = PREFIX + version;
 const AT_ONCE = 4;
+const PAST = ["/v1/*", "/log/*"];
 
-worker.addEventListener("install", (event) => event.waitUntil(install()));
+worker.addEventListener("install", (event) => {
+  // Where the browser can be told so, what never passes through here does not even wake this worker.
+  const { addRoutes } = /** @type {any} */ (event);
+  if (addRoutes) event.waitUntil(addRoutes.call(event, PAST.map((pathname) => ({ condition: { urlPattern: { pathname } }, source: "network" }))));
+  event.waitUntil(install());
+});
 worker.addEventListener("activate", (event) => event.waitUntil(activate()));
 worker.addEventListener("fetch", (event) => {
   const address = new URL(event.request.url);

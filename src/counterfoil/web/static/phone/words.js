@@ -79,7 +79,27 @@ export function use(catalogue) {
   chosen = catalogue.language;
   plural = catalogue.plural;
   texts = catalogue.texts;
+  formats.clear();
 }
+
+/** What numbers and moments of the chosen language look like: to make one of these costs as much as many uses. @type {Map<string, any>} */
+const formats = new Map();
+
+/** @template T @param {string} name @param {() => T} make @returns {T} */
+function format(name, make) {
+  const known = formats.get(name) ?? make();
+  formats.set(name, known);
+  return known;
+}
+
+const numbers = () => format("numbers", () => new Intl.NumberFormat(chosen));
+
+/** What stands between the digits of the chosen language. @returns {{point: string, group: string}} */
+export const separators = () => format("separators", () => {
+  const parts = new Intl.NumberFormat(chosen, { useGrouping: true }).formatToParts(1234567.5);
+  const found = (/** @type {string} */ type) => parts.find((part) => part.type === type)?.value;
+  return { point: found("decimal") ?? ".", group: found("group") ?? "," };
+});
 
 /** @param {string} text a literal; `%(name)s` is filled in @param {Values} [values] @returns {string} */
 export function t(text, values = {}) {
@@ -101,7 +121,7 @@ t.short = (text, values) => t(text, values);
 export function n(one, many, count, values = {}) {
   const found = texts[one];
   const text = Array.isArray(found) ? found[(PLURALS[plural] ?? PLURALS.one)(count)] : count === 1 ? one : many;
-  return fill(text || many, { count: new Intl.NumberFormat(chosen).format(count), ...values });
+  return fill(text || many, { count: numbers().format(count), ...values });
 }
 
 /** @param {string} text @param {Values} values */
@@ -181,10 +201,8 @@ function letters(word) {
 export function formatMoney(amount, { digits: places, code }, { sign = false } = {}) {
   const negative = amount < 0;
   const plain = String(amount).replace("-", "").padStart(places + 1, "0");
-  const parts = new Intl.NumberFormat(chosen, { minimumFractionDigits: 1 }).formatToParts(1.5);
-  const point = parts.find((part) => part.type === "decimal")?.value ?? ".";
-  const whole = new Intl.NumberFormat(chosen).format(BigInt(plain.slice(0, plain.length - places)));
-  const text = places ? whole + point + plain.slice(-places) : whole;
+  const whole = numbers().format(BigInt(plain.slice(0, plain.length - places)));
+  const text = places ? whole + separators().point + plain.slice(-places) : whole;
   const front = negative ? "\u2212" : sign && Number(amount) > 0 ? "+" : "";
   return front + text + (code ? `\u00a0${code}` : "");
 }
@@ -197,9 +215,7 @@ export function formatMoney(amount, { digits: places, code }, { sign = false } =
  * @returns {number|null} null for what is no amount of this currency
  */
 export function parseMoney(text, { digits: places }) {
-  const parts = new Intl.NumberFormat(chosen, { useGrouping: true }).formatToParts(1234567.5);
-  const point = parts.find((part) => part.type === "decimal")?.value ?? ".";
-  const group = parts.find((part) => part.type === "group")?.value ?? ",";
+  const { point, group } = separators();
   let plain = text.replace(/[\s\u00a0\u202f'’]/g, "");
   if (group.trim() && plain.includes(group)) {
     const grouped = new RegExp(`^\\d{1,3}(\\${group}\\d{3})+(\\${point}\\d*)?$`);
@@ -220,12 +236,13 @@ const MOMENTS = {
 };
 
 /** @param {number} ms since 1970 @param {"day"|"time"|"both"|"month"} [form] @returns {string} in the phone's time zone */
-export const formatMoment = (ms, form = "both") => new Intl.DateTimeFormat(chosen, MOMENTS[form]).format(ms);
+export const formatMoment = (ms, form = "both") =>
+  format(form, () => new Intl.DateTimeFormat(chosen, MOMENTS[form])).format(ms);
 
 /** @param {number} ms since 1970 @param {number} [nowMs] @returns {string} "3 minutes ago", "now", "yesterday" */
 export function formatAge(ms, nowMs = Date.now()) {
   const seconds = (ms - nowMs) / 1000;
-  const words = new Intl.RelativeTimeFormat(chosen, { numeric: "auto" });
+  const words = format("ages", () => new Intl.RelativeTimeFormat(chosen, { numeric: "auto" }));
   /** @type {[number, Intl.RelativeTimeFormatUnit][]} */
   const units = [[86_400, "day"], [3_600, "hour"], [60, "minute"]];
   for (const [size, unit] of units) if (Math.abs(seconds) >= size) return words.format(Math.trunc(seconds / size), unit);

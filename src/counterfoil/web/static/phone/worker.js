@@ -12,8 +12,11 @@
 export async function install(app, { onWaiting } = {}) {
   if (!("serviceWorker" in navigator)) return false;
   await idle();
-  const had = Boolean(navigator.serviceWorker.controller);
-  navigator.serviceWorker.addEventListener("controllerchange", () => had && location.reload());
+  let had = Boolean(navigator.serviceWorker.controller);
+  navigator.serviceWorker.addEventListener("controllerchange", () => {
+    if (had) location.reload();
+    had = true; // the first one keeps what this page has; any other has another version
+  });
   let registration;
   try {
     registration = await navigator.serviceWorker.register(`/${app}/sw.js`, { scope: `/${app}/`, updateViaCache: "none" });

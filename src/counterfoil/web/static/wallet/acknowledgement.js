@@ -1,7 +1,7 @@
 // @ts-check
 /** The operator's signed word about a payment, checked against the key that this wallet has known since its first day. */
 
-import { fromBase64url, hex, idBytes, joined, utf8 } from "/static/phone/bytes.js";
+import { base64url, fromBase64url, fromHex, hex, idBytes, joined, utf8 } from "/static/phone/bytes.js";
 import { verify } from "/static/phone/ed25519.js";
 import { sized } from "./orders.js";
 
@@ -21,10 +21,11 @@ const FIXED = 32 + 16 + 4 * 8 + 4;
  * @returns {Promise<Word|null>} Source: docs/reference/order.md
  */
 export async function word(acknowledgement, { origin, account, operatorKey }) {
-  let statement, signature;
+  let statement, signature, whose;
   try {
     statement = fromBase64url(acknowledgement.statement);
     signature = fromBase64url(acknowledgement.signature);
+    whose = hex(idBytes(account));
   } catch {
     return null;
   }
@@ -33,7 +34,7 @@ export async function word(acknowledgement, { origin, account, operatorKey }) {
   if (statement.length !== front.length + FIXED || hex(statement.subarray(0, front.length)) !== hex(front)) return null;
   const data = new DataView(statement.buffer, statement.byteOffset + front.length);
   const orderHash = hex(statement.subarray(front.length, front.length + 32));
-  if (hex(statement.subarray(front.length + 32, front.length + 48)) !== hex(idBytes(account))) return null;
+  if (hex(statement.subarray(front.length + 32, front.length + 48)) !== whose) return null;
   const [amount, fee, balance, completedAt] = [48, 56, 64, 72].map((at) => data.getBigUint64(at));
   return { orderHash, amount, fee, balance, completedAt, delayMaxS: data.getUint32(80) };
 }
@@ -48,8 +49,9 @@ export async function word(acknowledgement, { origin, account, operatorKey }) {
  */
 export async function checkReceipt(receipt, known, orderHash) {
   const said = receipt?.acknowledgement ? await word(receipt.acknowledgement, known) : null;
-  if (!said || receipt.account !== known.account || hex(fromBase64url(receipt.order_hash)) !== said.orderHash) return null;
+  if (!said || receipt.account !== known.account || receipt.order_hash !== base64url(fromHex(said.orderHash))) return null;
   if (orderHash !== null && said.orderHash !== orderHash) return null;
-  const numbers = BigInt(receipt.amount) === said.amount && BigInt(receipt.fee) === said.fee && BigInt(receipt.balance) === said.balance;
+  // JSON has rounded what is beyond 2^53: the same number is rounded alike.
+  const numbers = /** @type {const} */ (["amount", "fee", "balance"]).every((name) => receipt[name] === Number(said[name]));
   return numbers ? said : null;
 }

@@ -1,21 +1,20 @@
 // @ts-check
 /** How a phone gets its account: a new one, one from before, one from another phone; and one that a sandbox lends. */
 
-import { base64url, fromBase64url, joined, newId, utf8 } from "/static/phone/bytes.js";
+import { base64url, fromBase64url, newId, utf8 } from "/static/phone/bytes.js";
 import { Refusal, Unreachable } from "/static/phone/api.js";
 import { persist } from "/static/phone/database.js";
+import { keyOf } from "/static/phone/ed25519.js";
 import { language } from "/static/phone/words.js";
 import { makeKey, signerOf } from "./keys.js";
 import { again } from "./paying.js";
 import { addDevice, enrol as enrolStatement, recover as recoverStatement } from "./statements.js";
 
 /** @typedef {import("./wallet.js").Wallet} Wallet @typedef {import("./wallet.js").View} View */
-/** @typedef {{device: string, algorithm: "es256"|"ed25519", key: CryptoKey, publicKey: Uint8Array}} FreshKey */
+/** @typedef {{device: string, algorithm: "es256"|"ed25519", key: import("./keys.js").Key, publicKey: Uint8Array}} FreshKey */
 
 const LINK = "CFD1:";
 const POLL_MS = 1_500;
-/** PKCS #8 around the 32 bytes of an Ed25519 seed. Source: RFC 8410 §7 */
-const PKCS8 = Uint8Array.from([48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32]);
 
 /** @param {Wallet} wallet @param {string} number @param {"enrol"|"recover"|"number"} purpose @returns {Promise<{number: string, code: string|null}>} */
 export async function sendCode(wallet, number, purpose) {
@@ -54,8 +53,14 @@ function ownLabel() {
   return [system, browser?.[1]].filter(Boolean).join(" ") || "phone";
 }
 
+/** A phone has one account: another one would take the place of its key. @param {Wallet} wallet throws RangeError where there is one */
+async function vacant(wallet) {
+  if (await wallet.database.get("self", "identity")) throw new RangeError("there is an account on this phone");
+}
+
 /** @param {Wallet} wallet @param {{number: string, code: string, name: string, pin: string}} who */
 export async function enrol(wallet, { number, code, name, pin }) {
+  await vacant(wallet);
   const scheme = await wallet.terms();
   const fresh = await freshKey(wallet, `enrol ${number}`);
   const statement = enrolStatement({ origin: scheme.origin, number, ...fresh });
@@ -97,19 +102,21 @@ const whoseAccount = ({ account, party, name, number, kind }) => ({ account, par
 
 /** @param {Wallet} wallet @param {{number: string, code: string, pin: string}} who @returns {Promise<View>} */
 export async function recover(wallet, { number, code, pin }) {
+  await vacant(wallet);
   const scheme = await wallet.terms();
   const fresh = await freshKey(wallet, `recover ${number}`);
   const statement = recoverStatement({ origin: scheme.origin, number, ...fresh });
   const body = { number, code, pin, key: await keyBody(fresh, statement, ownLabel()) };
-  const recovery = { ...(await again(() => wallet.call("POST", "/v1/recoveries", { body, sign: false }))), number };
+  // Its key stays with it: whatever else is begun here meanwhile makes a key of its own.
+  const recovery = { ...(await again(() => wallet.call("POST", "/v1/recoveries", { body, sign: false }))), number, fresh };
   await wallet.remember({ recovery });
   return recovery;
 }
 
 /** @param {Wallet} wallet @returns {Promise<boolean>} */
 export async function finishRecovery(wallet) {
-  const fresh = await wallet.database.get("self", "pending");
-  if (!wallet.recovery || !fresh) return false;
+  const { fresh } = wallet.recovery ?? {};
+  if (!fresh) return false;
   const account = await accountOf(wallet, fresh);
   if (account) await keep(wallet, fresh, whoseAccount(account)); // the round that asks goes on by itself
   return account !== null;
@@ -119,6 +126,7 @@ export async function finishRecovery(wallet) {
 
 /** @param {Wallet} wallet @param {string} [label] */
 export async function linkDevice(wallet, label = ownLabel()) {
+  await vacant(wallet);
   const scheme = await wallet.terms();
   const fresh = await freshKey(wallet, "link");
   const { device, algorithm, publicKey } = fresh;
@@ -210,8 +218,7 @@ export async function importSandboxKey(wallet, link) {
   const query = new URLSearchParams(/#\/borrow\?(.*)$/.exec(link)?.[1] ?? link.replace(/^.*\?/, ""));
   const [device, seed] = [query.get("device") ?? "", fromBase64url(query.get("seed") ?? "")];
   if (seed.length !== 32 || !device) throw new RangeError("this is no link to a borrowed key");
-  const key = await crypto.subtle.importKey("pkcs8", joined(PKCS8, seed), { name: "Ed25519" }, false, ["sign"]);
-  const fresh = { device, algorithm: /** @type {const} */ ("ed25519"), key, publicKey: new Uint8Array() };
+  const fresh = { device, algorithm: /** @type {const} */ ("ed25519"), key: await keyOf(seed), publicKey: new Uint8Array() };
   const account = await accountOf(wallet, fresh);
   if (!account) throw new RangeError("the server does not know this key");
   await become(wallet, fresh, whoseAccount(account));

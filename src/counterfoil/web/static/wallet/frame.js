@@ -88,6 +88,7 @@ export class Form extends Component {
     this.setState({ busy: true, error: "" });
     try {
       await this.props.act(values);
+      for (const field of form.querySelectorAll("[type=password]")) /** @type {HTMLInputElement} */ (field).value = "";
       this.setState({ busy: false });
     } catch (error) {
       this.setState({ busy: false, error: await toldOf(error, this.props.wallet) });
@@ -108,20 +109,19 @@ export class Form extends Component {
 }
 
 /**
- * A field with its label, a hint and what is wrong with it.
+ * A field with its label and a hint. `id`: where another field of the screen has the same name.
  *
- * @param {{label: string, name: string, hint?: any, error?: string, input?: Record<string, any>}} props
+ * @param {{label: string, name: string, id?: string, hint?: any, input?: Record<string, any>}} props
  */
-export const Field = ({ label, name, hint, error, input = {} }) => html`<div class="field">
-  <label for=${`f-${name}`}>${label}</label>
-  <input id=${`f-${name}`} name=${name} autocomplete="off" aria-invalid=${error ? "true" : undefined}
-    aria-describedby=${hint || error ? `h-${name}` : undefined} ...${input} />
-  ${hint || error ? html`<p id=${`h-${name}`} class=${error ? "error" : "hint"}>${error || hint}</p>` : null}
+export const Field = ({ label, name, id = name, hint, input = {} }) => html`<div class="field">
+  <label for=${`f-${id}`}>${label}</label>
+  <input id=${`f-${id}`} name=${name} autocomplete="off" aria-describedby=${hint ? `h-${id}` : undefined} ...${input} />
+  ${hint ? html`<p id=${`h-${id}`} class="hint">${hint}</p>` : null}
 </div>`;
 
-/** A PIN. @param {{label?: string, name?: string, hint?: any, fresh?: boolean}} props fresh: one that is chosen now */
-export const PinField = ({ label, name = "pin", hint, fresh = false }) =>
-  html`<${Field} label=${label ?? t.short("PIN")} name=${name} hint=${hint} input=${{
+/** A PIN. @param {{label?: string, name?: string, id?: string, hint?: any, fresh?: boolean}} props fresh: one that is chosen now */
+export const PinField = ({ label, name = "pin", id, hint, fresh = false }) =>
+  html`<${Field} label=${label ?? t.short("PIN")} name=${name} id=${id} hint=${hint} input=${{
     type: "password",
     class: "code",
     inputmode: "numeric",

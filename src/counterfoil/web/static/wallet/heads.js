@@ -3,7 +3,7 @@
 
 import { base64url, fromBase64url, hex, joined, sha256 } from "/static/phone/bytes.js";
 import { Refusal, Unreachable } from "/static/phone/api.js";
-import { readCheckpoint, readNote } from "/static/proof/verify.js";
+import { Finding, readCheckpoint, readNote } from "/static/proof/verify.js";
 
 /** @typedef {import("./wallet.js").Wallet} Wallet @typedef {import("/static/phone/bytes.js").Bytes} Bytes */
 /** @typedef {(begin: number, end: number) => Promise<Uint8Array>} Roots root of the entries from begin up to end */
@@ -19,7 +19,7 @@ const HASH = 32;
  * @returns {Promise<"seen"|"forked"|"unknown">} forked: an alarm that stays; unknown: the log's files could not be had
  */
 export async function see(wallet, found) {
-  const seen = wallet.head;
+  const seen = (await wallet.database.get("self", "head")) ?? null; // another tab may have seen more
   const head = { size: found.size, root: base64url(found.root), at: wallet.api.now() };
   if (seen) {
     const before = { size: seen.size, root: fromBase64url(seen.root) };
@@ -30,7 +30,7 @@ export async function see(wallet, found) {
         return "forked";
       }
     } catch (error) {
-      if (error instanceof Unreachable || error instanceof Refusal) return "unknown";
+      if (error instanceof Unreachable || error instanceof Refusal || error instanceof Finding) return "unknown";
       throw error;
     }
   }

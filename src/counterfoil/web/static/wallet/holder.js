@@ -114,14 +114,29 @@ async function pages(wallet, path, name, limit = PAGE) {
   return found;
 }
 
-/** @param {Wallet} wallet throws RangeError while orders wait: what became of them would never be known */
+const EVERYTHING = ["self", "entries", "outbox", "receipts", "messages", "alarms"];
+
+/**
+ * Leaves the phone's own settings and nothing else. Throws RangeError while orders wait: what became of them would never be
+ * known. Where the server takes nothing from this device any more, none of them can be carried out.
+ *
+ * @param {Wallet} wallet
+ */
 export async function forget(wallet) {
-  const waiting = await wallet.database.all("outbox");
-  if (waiting.some(({ state }) => ["kept", "sending", "unsure"].includes(state))) throw new RangeError("an order is still on its way");
-  wallet.stop();
-  await wallet.database.transact(["self", "entries", "outbox", "receipts", "messages"], (use) => {
-    for (const store of ["self", "entries", "outbox", "receipts", "messages"]) use(store).clear();
+  const isOut = wallet.trouble === "unknown_device" || wallet.trouble === "party_closed";
+  let waits = false;
+  await wallet.database.transact(EVERYTHING, (use) => {
+    const orders = use("outbox").getAll(); // what another tab signs meanwhile is found here, or finds no account
+    orders.onsuccess = () => {
+      waits = !isOut && orders.result.some(({ state }) => ["kept", "sending", "unsure"].includes(state));
+      if (waits) return;
+      for (const store of EVERYTHING) use(store).clear();
+      use("self").put({ ...wallet.settings, hideBalance: false }, "settings");
+    };
   });
+  if (waits) throw new RangeError("an order is still on its way");
+  wallet.stop();
+  wallet.trouble = null;
   await wallet.reload();
   wallet.tell();
 }

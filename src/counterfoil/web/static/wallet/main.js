@@ -42,6 +42,8 @@ const SCREENS = {
   join: () => import("./screens/join.js"),
   open: () => import("./screens/open.js"),
 };
+/** Those that were opened before, which are drawn at once. @type {Map<string, any>} */
+const ready = new Map();
 /** Those that need no account. */
 const OPEN_TO_ALL = ["open", "join", "about", "borrow"];
 
@@ -111,13 +113,15 @@ class App extends Component {
 
   async open() {
     const now = place();
-    this.setState({ place: now, broken: null, missing: false, toast: null });
+    const here = ready.get(now.name);
+    this.setState({ place: now, broken: null, missing: false, toast: null, ...(here ? { view: { name: now.name, view: here } } : {}) });
     const { wallet } = this.props;
-    if (!wallet.identity && !OPEN_TO_ALL.includes(now.name)) return;
+    if (here || (!wallet.identity && !OPEN_TO_ALL.includes(now.name))) return;
     const importer = SCREENS[now.name];
     if (!importer) return go("/", { replace: true });
     try {
       const [{ default: view }] = await Promise.all([importer(), styled(), rest().catch(() => {})]);
+      ready.set(now.name, view);
       if (place().key === now.key) this.setState({ view: { name: now.name, view } });
     } catch (error) {
       console.error(error);

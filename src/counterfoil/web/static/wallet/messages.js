@@ -8,20 +8,24 @@ import { Unreachable } from "/static/phone/api.js";
 
 const KEPT = 100;
 
-/** @param {Wallet} wallet @param {string} account @returns {Promise<View[]>} newest first; marks them as read */
-export async function thread(wallet, account) {
+/** @param {Wallet} wallet @param {string} account @param {string|null} cursor @returns {Promise<View>} {name, messages, blocked, next} */
+export async function thread(wallet, account, cursor) {
+  const known = wallet.threads.find((each) => each.account === account);
   try {
-    const { messages } = await wallet.call("GET", `/v1/threads/${account}`, { query: { limit: KEPT } });
+    const page = await wallet.call("GET", `/v1/threads/${account}`, { query: { limit: KEPT, cursor } });
+    if (cursor) return page;
+    const { messages } = page;
     await wallet.database.put("messages", account, messages);
     const mine = wallet.identity?.account;
     if (messages.some((/** @type {View} */ message) => message.from !== mine && !message.read)) {
       await wallet.call("POST", `/v1/threads/${account}/read`).catch(() => {});
       await wallet.remember({ threads: wallet.threads.map((each) => (each.account === account ? { ...each, unread: 0 } : each)) });
     }
-    return messages;
+    return page;
   } catch (error) {
-    if (!(error instanceof Unreachable)) throw error;
-    return (await wallet.database.get("messages", account)) ?? [];
+    if (cursor || !(error instanceof Unreachable)) throw error;
+    const messages = (await wallet.database.get("messages", account)) ?? [];
+    return { account, name: known?.name ?? "", messages, blocked: known?.blocked ?? false, next: null };
   }
 }
 

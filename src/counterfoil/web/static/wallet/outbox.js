@@ -19,6 +19,7 @@
 
 import { base64url, fromBase64url, hex, newId, sha256 } from "/static/phone/bytes.js";
 import { Refusal, Unreachable } from "/static/phone/api.js";
+import { StorageError } from "/static/phone/database.js";
 import { checkReceipt } from "./acknowledgement.js";
 import { encodeOrder } from "./orders.js";
 
@@ -26,11 +27,20 @@ const LOCK = "counterfoil-outbox";
 const LIFETIME_MS = 24 * 3_600_000;
 /** After its expiry, what the server had already begun is over. */
 const EXPIRY_MARGIN_MS = 60_000;
+/** By then the outcome is on the screen. */
+const DRAWN_MS = 500;
+/** By then a request was answered or given up. */
+const ANSWER_MS = 21_000;
 const PAUSES_MS = [1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000];
 const WRONG_WORD_PAUSE_MS = 600_000;
 const KEPT_MS = 30 * 24 * 3_600_000;
-/** Being turned away at the door says nothing of what an earlier try did. */
-const TURNED_AWAY = ["not_your_account"];
+/** Status of a refusal that the server has kept with the payment. */
+const NOT_CARRIED_OUT = 422;
+
+/** @type {Pick<Outgoing, "state"|"tries"|"left"|"nextAt">} */
+const WAITING = { state: "kept", tries: 0, left: false, nextAt: 0 };
+/** Nobody else sends it before its answer is overdue. @returns {Pick<Outgoing, "state"|"tries"|"left"|"nextAt">} */
+const LEAVING = () => ({ state: "sending", tries: 1, left: true, nextAt: Date.now() + ANSWER_MS });
 
 /** @param {Outgoing} outgoing */
 const isOpen = ({ state }) => state === "kept" || state === "sending" || state === "unsure";
@@ -42,7 +52,10 @@ export class Outbox {
     this.wallet = wallet;
     /** @type {Promise<void>|null} */
     this.running = null;
-    this.again = false;
+    /** What is to be done when it has run. @type {""|"due"|"now"} */
+    this.again = "";
+    /** Rounds that broke, one after another: each is followed by a longer pause. */
+    this.broken = 0;
     /** @type {ReturnType<typeof setTimeout>|undefined} */
     this.timer = undefined;
   }
@@ -57,7 +70,9 @@ export class Outbox {
     const { identity, api } = wallet;
     const scheme = await wallet.terms();
     if (!identity || !api.sign) throw new RangeError("there is no account on this phone");
-    if (wallet.alarms.some(({ code }) => code === "other_scheme")) throw new RangeError("this server is not the scheme of this wallet");
+    if (isOfAnotherScheme(wallet)) throw new RangeError("this server is not the scheme of this wallet");
+    // With the network there and nothing else on its way, one write is the promise to send it and the word that it leaves.
+    const leaving = !this.running && api.reached && navigator.onLine !== false;
     const id = newId(api.now());
     const expiresAt = api.now() + LIFETIME_MS;
     const taking = kind === "capture" || kind === "release";
@@ -80,7 +95,7 @@ export class Outbox {
     });
     /** @type {Outgoing} */
     const outgoing = {
-      id, kind, state: "kept", payee, amount, fee: maxFee, reference, memo, at: api.now(), expiresAt, tries: 0, left: false, nextAt: 0,
+      id, kind, payee, amount, fee: maxFee, reference, memo, at: api.now(), expiresAt, ...(leaving ? LEAVING() : WAITING),
       order: base64url(bytes), hash: hex(await sha256(bytes)), device: identity.device, signature: base64url(await api.sign.sign(bytes)),
       refusal: null, receipt: null,
     };
@@ -92,7 +107,8 @@ export class Outbox {
     wallet.contacts = contacts;
     wallet.outgoing = [outgoing, ...wallet.outgoing];
     wallet.tell();
-    void this.send();
+    if (leaving) void this.#deliver(outgoing, false).catch((error) => this.#broke(error)).finally(() => this.#schedule());
+    else void this.send();
     return outgoing;
   }
 
@@ -136,25 +152,25 @@ export class Outbox {
   /** Sends what is due, once in this tab and one tab at a time. `now`: also what would wait for its next try. @param {{now?: boolean}} [how] */
   send({ now = false } = {}) {
     if (this.running) {
-      this.again = true;
+      this.again = now || this.again === "now" ? "now" : "due";
       return this.running;
     }
     this.running = this.#sendAll(now).finally(() => {
       this.running = null;
-      if (this.again) void this.send();
+      if (this.again) void this.send({ now: this.again === "now" });
     });
     return this.running;
   }
 
   /** @param {boolean} now */
   async #sendAll(now) {
-    this.again = false;
-    clearTimeout(this.timer);
+    this.again = "";
     try {
       if (navigator.locks) await navigator.locks.request(LOCK, () => this.#sendDue(now));
       else await this.#sendDue(now);
+      this.broken = 0;
     } catch (error) {
-      console.error(error);
+      this.#broke(error);
     }
     this.#schedule();
   }
@@ -164,13 +180,20 @@ export class Outbox {
     const { wallet } = this;
     /** @type {Outgoing[]} */
     const all = await wallet.database.all("outbox");
+    /** @type {unknown} */
+    let broken = null;
     for (const outgoing of all) {
-      if (!wallet.identity) return;
+      if (!wallet.identity || isOfAnotherScheme(wallet)) return;
       if (!isOpen(outgoing) || (!now && outgoing.nextAt > Date.now())) continue;
-      if (wallet.api.now() > outgoing.expiresAt + EXPIRY_MARGIN_MS) await this.#afterExpiry(outgoing);
-      else if (navigator.onLine === false || !(await this.#reaches())) return;
-      else await this.#sendOne(outgoing);
+      try {
+        if (wallet.api.now() > outgoing.expiresAt + EXPIRY_MARGIN_MS) await this.#afterExpiry(outgoing);
+        else if (navigator.onLine === false || !(await this.#reaches())) break;
+        else await this.#sendOne(outgoing);
+      } catch (error) {
+        broken ??= error; // the others are sent all the same
+      }
     }
+    if (broken) throw broken;
     const old = all.filter((outgoing) => !isOpen(outgoing) && outgoing.at < Date.now() - KEPT_MS);
     for (const { id } of old) await wallet.database.delete("outbox", id);
   }
@@ -188,16 +211,25 @@ export class Outbox {
   }
 
   /** @param {Outgoing} outgoing */
-  async #sendOne({ id, device, order, signature }) {
-    const { wallet } = this;
+  async #sendOne({ id }) {
     let resumed = false;
     const outgoing = await this.#change(id, (kept) => {
       resumed = kept.left;
       return { ...kept, state: "sending", left: true, tries: kept.tries + 1 };
     });
-    if (!outgoing) return;
+    if (outgoing) await this.#deliver(outgoing, resumed);
+  }
+
+  /**
+   * One try, of an order that is written down as sending.
+   *
+   * @param {Outgoing} outgoing
+   * @param {boolean} resumed an earlier try may have been carried out
+   */
+  async #deliver(outgoing, resumed) {
+    const { order, device, signature } = outgoing;
     try {
-      const receipt = await wallet.call("POST", "/v1/payments", { body: { order, device, signature }, sign: false });
+      const receipt = await this.wallet.call("POST", "/v1/payments", { body: { order, device, signature }, sign: false });
       await this.#answered(outgoing, receipt);
     } catch (error) {
       if (!(error instanceof Refusal || error instanceof Unreachable)) throw error;
@@ -215,12 +247,32 @@ export class Outbox {
     if (!outgoing.left) return void (await this.#refused(outgoing, expired()));
     try {
       const { server_time: serverTime } = await wallet.call("GET", "/v1/scheme", { sign: false });
-      if (Date.parse(serverTime) <= outgoing.expiresAt + EXPIRY_MARGIN_MS) return void (await this.#unsure(outgoing));
-      await this.#answered(outgoing, await wallet.call("GET", `/v1/payments/${outgoing.id}`));
+      const serverMs = Date.parse(serverTime);
+      wallet.api.setClock(serverMs);
+      if (serverMs <= outgoing.expiresAt) return void (await this.#sendOne(outgoing)); // it was our clock that was wrong
+      if (!(serverMs > outgoing.expiresAt + EXPIRY_MARGIN_MS)) return void (await this.#unsure(outgoing));
     } catch (error) {
-      if (error instanceof Refusal && error.code === "payment_not_found") await this.#refused(outgoing, expired());
-      else if (error instanceof Refusal || error instanceof Unreachable) await this.#notDone(outgoing, error, true);
-      else throw error;
+      if (!(error instanceof Refusal || error instanceof Unreachable)) throw error;
+      return void (await this.#unsure(outgoing));
+    }
+    await this.#ask(outgoing, expired());
+  }
+
+  /**
+   * Asks what became of an order that may have been carried out. It was not where the server does not know it, or has kept why;
+   * anything else that it says is about the question, and leaves it open.
+   *
+   * @param {Outgoing} outgoing
+   * @param {Why} refusal why not, where the server does not know it
+   */
+  async #ask(outgoing, refusal) {
+    try {
+      await this.#answered(outgoing, await this.wallet.call("GET", `/v1/payments/${outgoing.id}`));
+    } catch (error) {
+      if (!(error instanceof Refusal || error instanceof Unreachable)) throw error;
+      if (error instanceof Refusal && error.code === "payment_not_found") await this.#refused(outgoing, refusal);
+      else if (error instanceof Refusal && error.status === NOT_CARRIED_OUT) await this.#refused(outgoing, whyOf(error));
+      else await this.#unsure(outgoing);
     }
   }
 
@@ -237,23 +289,27 @@ export class Outbox {
     }
     const taking = outgoing.kind === "capture" || outgoing.kind === "release";
     const payerLast = !taking && word.completedAt > wallet.payerLast ? word.completedAt : wallet.payerLast;
+    const isOurs = receipt.fee_paid_by === (taking ? "payee" : "payer");
+    // It was done, and not as it was agreed to: the operator has signed against itself.
+    if (isOurs && word.fee > BigInt(outgoing.fee)) await wallet.alarm("fee_above_agreed", { payment: outgoing.id });
     const done = { ...outgoing, state: /** @type {const} */ ("done"), fee: receipt.fee, refusal: null, receipt };
+    wallet.payerLast = payerLast;
+    wallet.requests = wallet.requests.map((asked) => (asked.id === outgoing.reference ? { ...asked, state: "paid" } : asked));
+    this.#show(done); // the holder waits for it; should it not be kept, the server is asked again
     await wallet.database.transact(["outbox", "receipts", "self"], (use) => {
       use("outbox").put(done, done.id);
       use("receipts").put({ receipt, proof: null, verdict: null, at: wallet.api.now() }, done.id);
       use("self").put(payerLast, "payerLast");
     });
-    wallet.payerLast = payerLast;
-    this.#show(done);
-    void wallet.refresh();
+    this.#show(done); // another tab's word may have brought back what was kept before
+    setTimeout(() => void wallet.refresh(), DRAWN_MS);
   }
 
   /** @param {Outgoing} outgoing @param {Refusal|Unreachable} error @param {boolean} resumed an earlier try may have been carried out */
   async #notDone(outgoing, error, resumed) {
     if (!(error instanceof Refusal) || error.retry === "same_id" || error.status >= 500 || error.status === 429) return this.#unsure(outgoing);
-    if (resumed && (error.status === 401 || TURNED_AWAY.includes(error.code))) return this.#unsure(outgoing);
-    const { code, title, detail, retry, facts } = error;
-    await this.#refused(outgoing, { code, title, detail, retry, facts });
+    if (resumed && error.status === 401) return this.#unsure(outgoing); // turned away at the door: that says nothing of an earlier try
+    await (resumed ? this.#ask(outgoing, whyOf(error)) : this.#refused(outgoing, whyOf(error)));
   }
 
   /** @param {Outgoing} outgoing @param {number} [pauseMs] */
@@ -265,8 +321,10 @@ export class Outbox {
 
   /** @param {Outgoing} outgoing @param {Why} refusal */
   async #refused(outgoing, refusal) {
+    const { wallet } = this;
     await this.#change(outgoing.id, (kept) => ({ ...kept, state: "refused", refusal }));
-    void this.wallet.refresh();
+    if (refusal.code === "rules_changed" && wallet.scheme) await wallet.remember({ scheme: { ...wallet.scheme, at: 0 } });
+    void wallet.refresh();
   }
 
   /** @param {string} id @param {(kept: Outgoing) => Outgoing} change @returns {Promise<Outgoing|undefined>} undefined: withdrawn, or over */
@@ -278,16 +336,26 @@ export class Outbox {
 
   /** @param {Outgoing} changed */
   #show(changed) {
-    this.wallet.outgoing = this.wallet.outgoing.map((outgoing) => (outgoing.id === changed.id ? changed : outgoing));
+    const others = this.wallet.outgoing.filter(({ id }) => id !== changed.id);
+    this.wallet.outgoing = [...others, changed].sort((a, b) => (a.id < b.id ? 1 : -1));
     this.wallet.tell();
   }
 
+  /** @param {unknown} error what should not have happened, or storage that keeps nothing: tried again, ever more rarely */
+  #broke(error) {
+    console.error(error);
+    this.broken += 1;
+    if (error instanceof StorageError) this.wallet.stuck(error);
+  }
+
   #schedule() {
+    clearTimeout(this.timer);
     const waiting = this.wallet.outgoing.filter(isOpen);
     if (!waiting.length) return;
     const due = Math.min(...waiting.map(({ nextAt }) => nextAt)) - Date.now();
     // Without a network the next try is when it comes back; a look now and then costs nothing.
-    const pause = this.wallet.offline ? Math.max(due, 5_000) : Math.max(due, 500);
+    const least = this.broken ? PAUSES_MS[Math.min(this.broken, PAUSES_MS.length) - 1] : 500;
+    const pause = Math.max(due, this.wallet.offline ? Math.max(least, 5_000) : least);
     this.timer = setTimeout(() => void this.send(), Math.min(pause, 60_000));
   }
 }
@@ -298,6 +366,12 @@ export function known(contacts, { account, name, address = null, kind = null }, 
   const contact = { account, name: name || (before?.name ?? ""), kind: kind ?? before?.kind ?? null, address: address ?? before?.address ?? null, at };
   return [contact, ...contacts.filter((each) => each !== before)].slice(0, 200);
 }
+
+/** @param {import("./wallet.js").Wallet} wallet */
+const isOfAnotherScheme = ({ alarms }) => alarms.some(({ code }) => code === "other_scheme");
+
+/** @param {Refusal} refusal @returns {Why} */
+const whyOf = ({ code, title, detail, retry, facts }) => ({ code, title, detail, retry, facts });
 
 /** @returns {Why} */
 const expired = () => ({ code: "order_expired", title: "", detail: "the order expired before it was carried out", retry: "change", facts: {} });

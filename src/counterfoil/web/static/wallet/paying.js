@@ -6,6 +6,7 @@ import { verify } from "/static/phone/ed25519.js";
 import { minor, read } from "/static/phone/emv.js";
 import { Unreachable } from "/static/phone/api.js";
 import { encodeRequest } from "./statements.js";
+import { refreshScheme } from "./sync.js";
 
 /** @typedef {import("./wallet.js").Wallet} Wallet @typedef {import("./wallet.js").View} View */
 
@@ -42,34 +43,52 @@ export async function readCode(wallet, text) {
 }
 
 /**
- * @param {Wallet} wallet
- * @param {{account: string, amount: number, kind?: string, reference?: string|null}} wish
- * @returns {Promise<View>}
+ * @typedef {{account: string, amount: number, kind?: string, reference?: string|null, payeeKind?: string|null}} Wish
+ *   payeeKind: where it is known already
  */
-export async function quote(wallet, { account, amount, kind = "pay", reference = null }) {
+
+/** @param {Wallet} wallet @param {Wish} wish @returns {Promise<View>} */
+export async function quote(wallet, wish) {
+  const { account, amount, kind = "pay", reference = null } = wish;
   try {
     const found = await wallet.call("GET", "/v1/quote", { query: { payee: account, amount, kind, reference } });
+    // An order names the rules that its fee follows from: those which the phone keeps.
+    if (wallet.scheme && wallet.scheme.rulesHash !== found.rules_hash) await refreshScheme(wallet);
     return { ...found, offline: false };
   } catch (error) {
     if (!(error instanceof Unreachable) || !wallet.scheme) throw error;
-    return offlineQuote(wallet, account, amount, kind, reference);
+    return { ...quoteByTariff(wallet, wish).quote, offline: true };
   }
 }
 
-/** @param {Wallet} wallet @param {string} account @param {number} amount @param {string} kind @param {string|null} reference @returns {View} */
-function offlineQuote(wallet, account, amount, kind, reference) {
+/**
+ * The quote that needs no server: an order names the rules that the kept tariff is part of, and costs what they say or is
+ * refused. Null where the phone does not know which line of the tariff it comes under.
+ *
+ * @param {Wallet} wallet @param {Wish} wish @returns {View|null}
+ */
+export function price(wallet, wish) {
+  if (!wallet.scheme) return null;
+  const { quote, sure } = quoteByTariff(wallet, wish);
+  return sure ? { ...quote, offline: wallet.offline } : null;
+}
+
+/** @param {Wallet} wallet @param {Wish} wish @returns {{quote: View, sure: boolean}} */
+function quoteByTariff(wallet, { account, amount, kind = "pay", reference = null, payeeKind }) {
   const scheme = /** @type {import("./wallet.js").Scheme} */ (wallet.scheme);
   const contact = wallet.contacts.find((each) => each.account === account);
   const hold = wallet.holds.find((each) => each.id === reference);
-  const service = kind === "refund" ? "refund" : (hold?.service ?? serviceOf(wallet.identity?.kind ?? "customer", contact?.kind ?? null));
+  const payer = wallet.identity?.kind ?? "customer";
+  const service = kind === "refund" ? "refund" : (hold?.service ?? serviceOf(payer, payeeKind ?? contact?.kind ?? null));
   // Whoever is not known yet may be a person or a shop: the dearer of the two is what the holder agrees to at most.
   const fees = (service ? [service] : ["transfer", "purchase"]).map((each) => feeOf(scheme.tariff, each, amount));
   const { fee, paidBy } = fees.reduce((a, b) => (b.paidBy === "payer" && b.fee > (a.paidBy === "payer" ? a.fee : 0) ? b : a));
   const onTop = paidBy === "payer";
-  return {
+  const quote = {
     payee: account, payee_name: contact?.name ?? "", service, amount, fee, fee_paid_by: paidBy, total: onTop ? amount + fee : amount,
-    received: onTop ? amount : amount - fee, rules_hash: scheme.rulesHash, offline: true,
+    received: onTop ? amount : amount - fee, rules_hash: scheme.rulesHash,
   };
+  return { quote, sure: service !== null };
 }
 
 /** @param {string} payer @param {string|null} payee @returns {string|null} line of the tariff. As payments/terms.py */

@@ -77,6 +77,8 @@ export function troubleText(code) {
       return t("The clock of this phone is wrong. Set date and time to automatic.");
     case "other_scheme":
       return t("This server says that it is another scheme than yours. Nothing is sent to it. Ask before you go on.");
+    case "policy_changed":
+      return t("The scheme names other witnesses than this phone knows. It trusts those that it knows until you agree to the others.");
     default:
       return t("Something does not fit what was signed before. Keep your receipts, and show this to an auditor: %(code)s", { code });
   }

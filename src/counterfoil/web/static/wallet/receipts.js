@@ -15,7 +15,7 @@
 
 import { base64, fromBase64url, hex, joined, sha256, utf8 } from "/static/phone/bytes.js";
 import { Refusal, Unreachable } from "/static/phone/api.js";
-import { STEPS, check, readPolicy } from "/static/proof/verify.js";
+import { Finding, STEPS, check, readPolicy } from "/static/proof/verify.js";
 import { checkReceipt as checkWord } from "./acknowledgement.js";
 import { see } from "./heads.js";
 
@@ -55,7 +55,7 @@ export async function receipt(wallet, payment) {
 export async function fetchReceipt(wallet, payment) {
   let found = await kept(wallet, payment);
   if (!found.receipt) found = { ...found, receipt: await wallet.call("GET", `/v1/payments/${payment}`) };
-  const word = await wordOf(wallet, found);
+  const word = await wordOf(wallet, payment, found);
   if (!word && !found.acknowledged) await wallet.alarm("acknowledgement_wrong", { payment });
   found.acknowledged = word !== null;
   if (!found.proof) {
@@ -72,13 +72,23 @@ export async function fetchReceipt(wallet, payment) {
   }
   found.at = wallet.api.now();
   const { receipt: view, ...rest } = found;
-  await wallet.database.update("receipts", payment, (before) => ({ ...before, ...rest, receipt: view }));
+  await wallet.transact(["receipts"], (use) => {
+    const request = use("receipts").get(payment);
+    request.onsuccess = () => {
+      const before = request.result;
+      // Another tab may have been quicker: a proof that is kept stays.
+      const proven = before?.proof && !found.proof ? { proof: before.proof, qr: before.qr, state: before.state, verdict: before.verdict } : {};
+      Object.assign(found, proven);
+      use("receipts").put({ ...before, ...rest, ...proven, receipt: view }, payment);
+    };
+  });
   wallet.tell();
   return found;
 }
 
-/** The operator's word in a kept receipt, verified. @param {Wallet} wallet @param {Kept} found */
-async function wordOf(wallet, { receipt: view }) {
+/** The operator's word in a kept receipt of this payment, verified. @param {Wallet} wallet @param {string} payment @param {{receipt: View|null}} found */
+async function wordOf(wallet, payment, { receipt: view }) {
+  if (view?.id !== payment) return null;
   const { origin, operatorKey } = await wallet.terms();
   return checkWord(view, { origin, operatorKey, account: wallet.identity?.account ?? "" }, null);
 }
@@ -102,10 +112,7 @@ async function examine(wallet, payment, proof, view) {
   const policy = await policyOf(wallet);
   const report = await check(proof, policy);
   if (report.outcome !== "proven") return { report, fits: false };
-  const { origin, operatorKey } = await wallet.terms();
-  const { logs } = await readPolicy(policy);
-  const pinned = logs.some(({ name, key }) => name === origin && hex(key) === hex(fromBase64url(operatorKey)));
-  const fits = pinned && (await agrees(wallet, payment, report, view));
+  const fits = (await names(wallet, policy)) && (await agrees(wallet, payment, report, view));
   if (!fits) await wallet.alarm("receipt_contradicts", { payment });
   else if (report.checkpoint) await see(wallet, report.checkpoint);
   return { report, fits };
@@ -116,7 +123,7 @@ async function agrees(wallet, payment, report, view) {
   const said = /** @type {Record<string, any>} */ (report.view);
   const plain = (/** @type {string} */ id) => id.replace(/-/g, "");
   if (said.payment !== plain(payment) || said.account !== plain(wallet.identity?.account ?? "")) return false;
-  const word = view && (await wordOf(wallet, /** @type {any} */ ({ receipt: view })));
+  const word = view && (await wordOf(wallet, payment, { receipt: view }));
   if (!word) return true; // nothing to contradict it: the alarm about the word is another one
   return said.order_hash === word.orderHash && said.balance === word.balance && said.time === word.completedAt && said.amount === word.amount;
 }
@@ -133,7 +140,7 @@ export async function checkReceipt(wallet, payment) {
   const found = await receipt(wallet, payment);
   /** @type {(name: string, state: string, code: string) => any} */
   const step = (name, state, code) => ({ name, state, code, facts: {} });
-  const said = found.acknowledgement && (await wordOf(wallet, found)) ? "proven" : "refuted";
+  const said = found.acknowledgement && (await wordOf(wallet, payment, found)) ? "proven" : "refuted";
   if (!found.proof) {
     const skipped = STEPS.map((name) => step(name, name === "receipt" ? "unreadable" : "skipped", name === "receipt" ? "receipt.not_yet" : "skipped"));
     return /** @type {any} */ ({
@@ -186,11 +193,45 @@ export async function fetchProofs(wallet) {
   }, pause);
 }
 
-/** Trusts the policy that the scheme publishes now. @param {Wallet} wallet */
-export async function acceptPolicy(wallet) {
+/**
+ * @typedef {{names: string[], keys: string[], needed: number|null, of: number, rule: string}} Trusted  witnesses, `name key` of
+ *   each, and how many of how many must confirm: null where groups within groups say it; `rule` is the same for the same demand
+ */
+
+/** @param {string} policy @returns {Promise<Trusted>} */
+async function trusted(policy) {
+  const { witnesses, groups, quorum } = await readPolicy(policy);
+  const group = groups.get(quorum);
+  const plain = group?.members.every((member) => witnesses.has(member));
+  const needed = quorum === "none" ? 0 : witnesses.has(quorum) ? 1 : group && plain ? group.threshold : null;
+  const all = [...witnesses.values()];
+  const keys = all.map(({ name, key }) => `${name} ${hex(key)}`);
+  return { names: all.map(({ name }) => name), keys, needed, of: group?.members.length ?? 1, rule: JSON.stringify([quorum, [...groups]]) };
+}
+
+/**
+ * @param {Wallet} wallet
+ * @returns {Promise<{policy: string, before: Trusted, after: Trusted}>} policy: the text that the scheme publishes now. Throws
+ *   Refusal, Unreachable; Finding for what is no policy of the log that this wallet knows
+ */
+export async function newPolicy(wallet) {
   const policy = await wallet.call("GET", "/log/policy", { sign: false, accept: "text/plain" });
-  await readPolicy(policy);
+  if (!(await names(wallet, policy))) throw new Finding("unreadable", "policy.other_log");
+  return { policy, before: await trusted(await policyOf(wallet)), after: await trusted(policy) };
+}
+
+/** Whether a policy names the log with the key that this wallet has known from the first day. @param {Wallet} wallet @param {string} policy */
+async function names(wallet, policy) {
+  const { origin, operatorKey } = await wallet.terms();
+  const { logs } = await readPolicy(policy);
+  return logs.some(({ name, key }) => name === origin && hex(key) === hex(fromBase64url(operatorKey)));
+}
+
+/** @param {Wallet} wallet @param {string} policy exactly what the holder was asked about */
+export async function acceptPolicy(wallet, policy) {
+  if (!(await names(wallet, policy))) throw new Finding("unreadable", "policy.other_log");
   await wallet.remember({ scheme: { ...(await wallet.terms()), policy } });
   await wallet.database.delete("alarms", "policy_changed ");
   await wallet.reload();
+  wallet.tell();
 }

@@ -9,6 +9,7 @@
 import { base64url, number, sha256, utf8 } from "/static/phone/bytes.js";
 import { follow as followStream } from "/static/phone/events.js";
 import { Refusal, Unreachable } from "/static/phone/api.js";
+import { StorageError } from "/static/phone/database.js";
 import { known } from "./outbox.js";
 
 /** @typedef {import("./wallet.js").Wallet} Wallet @typedef {import("./wallet.js").View} View */
@@ -21,8 +22,8 @@ const CONTACTS_LEARNT = 100;
 
 /** @type {WeakMap<Wallet, {running: Promise<void>|null, next: Promise<void>|null}>} */
 const states = new WeakMap();
-/** Whose entries were asked for before, however few there were: what comes then has just come in. @type {WeakSet<Wallet>} */
-const met = new WeakSet();
+/** The account whose entries were asked for before, however few there were: what comes then has just come in. @type {WeakMap<Wallet, string>} */
+const met = new WeakMap();
 
 /** @param {Wallet} wallet @returns {Promise<void>} kept when a round that began after this call is over; one round at a time */
 export function refresh(wallet) {
@@ -47,8 +48,10 @@ async function refreshAll(wallet) {
     await refreshAccount(wallet);
     await refreshEntries(wallet);
     await Promise.all([refreshHolds(wallet), refreshRequests(wallet), refreshTalk(wallet)]);
-    await (await import("./receipts.js")).fetchProofs(wallet);
+    const { fetchProofs } = await import("./receipts.js").catch((error) => Promise.reject(new Unreachable(error)));
+    await fetchProofs(wallet);
   } catch (error) {
+    if (error instanceof StorageError) return wallet.stuck(error);
     if (!(error instanceof Refusal || error instanceof Unreachable)) throw error;
     wallet.tell();
   }
@@ -62,6 +65,7 @@ async function refreshAll(wallet) {
  */
 export async function refreshScheme(wallet) {
   const found = await wallet.call("GET", "/v1/scheme", { sign: false });
+  if (typeof found?.origin !== "string" || typeof found.operator_key !== "string") throw new Unreachable("it answered with something else");
   wallet.api.setClock(Date.parse(found.server_time));
   const before = wallet.scheme;
   if (before && (before.origin !== found.origin || before.operatorKey !== found.operator_key)) {
@@ -121,15 +125,16 @@ async function refreshEntries(wallet) {
     fresh.push(...page.entries.filter((entry) => !here.has(keyOf(entry))));
     cursor = page.next;
   } while (cursor && !meets && fresh.length < KEPT_MAX);
-  const isFirst = !here.size && !met.has(wallet);
-  met.add(wallet);
+  const { account } = /** @type {import("./wallet.js").Identity} */ (wallet.identity);
+  const isFirst = !here.size && met.get(wallet) !== account;
+  met.set(wallet, account);
   if (!fresh.length) return;
   // Where the known entries were not met, there is a gap: what is below it goes, and can be had on demand.
   const kept = [...fresh, ...(meets ? wallet.entries : [])];
   const entries = kept.slice(0, KEPT_MAX);
   const older = meets ? (kept.length > KEPT_MAX ? cursorAt(entries[entries.length - 1]) : wallet.older) : cursor;
   const contacts = learnt(wallet, fresh);
-  await wallet.database.transact(["entries", "self"], (use) => {
+  await wallet.transact(["entries", "self"], (use) => {
     if (!meets) use("entries").clear();
     for (const entry of fresh) use("entries").put(entry, keyOf(entry));
     for (const entry of kept.slice(KEPT_MAX)) use("entries").delete(keyOf(entry));
@@ -168,6 +173,12 @@ export async function moreEntries(wallet) {
   return page.next !== null;
 }
 
+/** The entries made at a moment, and a few before. @param {Wallet} wallet @param {string} at @returns {Promise<View[]>} */
+export async function entriesAt(wallet, at) {
+  const page = await wallet.call("GET", "/v1/history", { query: { limit: 10, cursor: cursorAt({ at }) } });
+  return page.entries;
+}
+
 // What waits for somebody
 
 /** Holds that are still open, as the history shows their beginning and the server their state. @param {Wallet} wallet */
@@ -184,7 +195,9 @@ async function refreshHolds(wallet) {
     if (view.state === "held" && Date.parse(view.held_until) > now) {
       holds.push({ ...view, counterparty: entry.counterparty, counterparty_name: entry.counterparty_name, expires_at: view.held_until });
     } else {
-      await wallet.database.update("receipts", entry.payment, (found) => ({ proof: null, verdict: null, at: now, ...found, receipt: view, ended: true }));
+      // What the operator has signed stays as it was verified: only how it ended is new.
+      const ended = (/** @type {View} */ found) => ({ ...(found?.receipt ?? view), state: view.state });
+      await wallet.database.update("receipts", entry.payment, (found) => ({ proof: null, verdict: null, at: now, ...found, receipt: ended(found), ended: true }));
     }
   }
   if (JSON.stringify(holds) !== JSON.stringify(wallet.holds)) await wallet.remember({ holds });
@@ -208,7 +221,10 @@ async function refreshTalk(wallet) {
     wallet.call("GET", "/v1/threads", { query: { limit: 50 } }),
     wallet.call("GET", "/v1/notices", { query: { limit: 50 } }),
   ]);
-  if (JSON.stringify([threads, notices]) !== JSON.stringify([wallet.threads, wallet.notices])) await wallet.remember({ threads, notices });
+  // What happened before this phone had the account is no news on it.
+  const seen = wallet.seen ?? notices[0]?.at ?? "";
+  const now = [threads, notices, seen];
+  if (JSON.stringify(now) !== JSON.stringify([wallet.threads, wallet.notices, wallet.seen])) await wallet.remember({ threads, notices, seen });
 }
 
 // Listening

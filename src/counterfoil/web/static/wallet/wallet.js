@@ -6,7 +6,7 @@
  * called done that the operator has not signed. What is not needed to show the last known state is loaded when it is used.
  *
  * @typedef {{device: string, account: string, party: string, number: string|null, name: string, kind: string, algorithm: "es256"|"ed25519",
- *            key: CryptoKey}} Identity
+ *            key: import("./keys.js").Key}} Identity
  * @typedef {Record<string, any>} View what the server answered, with its names
  * @typedef {{name: string, origin: string, currency: {code: string, digits: number, numeric: string}, mark: string, region: string, languages: string[],
  *            rulesHash: string, operatorKey: string, sandbox: boolean, tariff: View[], policy: string, at: number}} Scheme
@@ -16,7 +16,7 @@
  * @typedef {{code: string, at: number, facts: Record<string, string>}} Alarm something that must not be, and stays
  */
 
-import { Api } from "/static/phone/api.js";
+import { Api, Unreachable } from "/static/phone/api.js";
 import { StorageError, open } from "/static/phone/database.js";
 import { language, load } from "/static/phone/words.js";
 import { signerOf } from "./keys.js";
@@ -24,7 +24,7 @@ import { signerOf } from "./keys.js";
 const STORES = ["self", "entries", "outbox", "receipts", "messages", "alarms"];
 const SELF = {
   identity: null, scheme: null, account: null, accountAt: null, settings: {}, skewMs: 0, holds: [], requests: [], contacts: [],
-  threads: [], notices: [], head: null, payerLast: 0n, recovery: null, pending: null, older: null,
+  threads: [], notices: [], seen: null, head: null, payerLast: 0n, recovery: null, pending: null, older: null,
 };
 const SKEW_TOLD_MS = 300_000;
 
@@ -54,6 +54,8 @@ export class Wallet extends EventTarget {
     this.threads = [];
     /** @type {View[]} */
     this.notices = [];
+    /** When the newest notice was made that the holder has seen here; null before the first round. @type {string|null} */
+    this.seen = null;
     /** @type {Outgoing[]} newest first */
     this.outgoing = [];
     /** @type {Alarm[]} */
@@ -66,6 +68,8 @@ export class Wallet extends EventTarget {
     this.head = null;
     /** Ledger time of our newest payment. @type {bigint} */
     this.payerLast = 0n;
+    /** What was searched for and found last: shown, not kept. @type {View[]} */
+    this.found = [];
     /** Where older entries than those on the phone begin; null: there are none. @type {string|null} */
     this.older = null;
     /** Why nothing can be sent, as a code: what the server said of this device, or of storage. @type {string|null} */
@@ -76,6 +80,8 @@ export class Wallet extends EventTarget {
     this.stopped = null;
     this.api = new Api();
     this.api.onChange = () => void this.#met();
+    /** How often something was told: whoever reads everything from the phone sees what came in between. */
+    this.told = 0;
     this.channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("counterfoil");
     if (this.channel) this.channel.onmessage = () => void this.#changedElsewhere();
   }
@@ -99,12 +105,16 @@ export class Wallet extends EventTarget {
   /** Reads everything from the phone again. */
   async reload() {
     const names = Object.keys(SELF);
-    const [values, entries, outgoing, alarms] = await Promise.all([
-      Promise.all(names.map((name) => this.database.get("self", name))),
-      this.database.all("entries"),
-      this.database.all("outbox"),
-      this.database.all("alarms"),
-    ]);
+    const read = () =>
+      Promise.all([
+        Promise.all(names.map((name) => this.database.get("self", name))),
+        this.database.all("entries"),
+        this.database.all("outbox"),
+        this.database.all("alarms"),
+      ]);
+    let [before, now] = [this.told, await read()];
+    while (before !== this.told) [before, now] = [this.told, await read()];
+    const [values, entries, outgoing, alarms] = now;
     const found = Object.fromEntries(names.map((name, at) => [name, values[at] ?? /** @type {any} */ (SELF)[name]]));
     const { settings, skewMs, ...rest } = found;
     Object.assign(this, rest);
@@ -112,6 +122,10 @@ export class Wallet extends EventTarget {
     this.entries = entries.reverse();
     this.outgoing = outgoing.reverse();
     this.alarms = alarms;
+    if (!this.identity) {
+      this.found = [];
+      if (!this.trouble?.startsWith("storage")) this.trouble = null;
+    }
     this.api.skewMs = skewMs;
     this.api.sign = this.identity && signerOf(this.identity);
     this.#show();
@@ -122,9 +136,9 @@ export class Wallet extends EventTarget {
     return !this.api.reached || navigator.onLine === false;
   }
 
-  /** The recovery that this phone has asked for and that is not in force yet. */
-  get waitingRecovery() {
-    return this.recovery;
+  /** Notices that came since the holder looked at them on this phone. */
+  get news() {
+    return this.notices.filter(({ at }) => at > (this.seen ?? ""));
   }
 
   /** The gravest thing that stands in the way, as a code; null when all is well. */
@@ -140,9 +154,10 @@ export class Wallet extends EventTarget {
    * @param {Partial<Record<keyof typeof SELF, any>>} changes
    */
   async remember(changes) {
-    await this.database.transact(["self"], (use) => {
+    await this.transact(["self"], (use) => {
       for (const [name, value] of Object.entries(changes)) use("self").put(value, name);
     });
+    if (this.trouble?.startsWith("storage")) this.trouble = null;
     const { settings, skewMs: _, ...rest } = changes;
     Object.assign(this, rest);
     Object.assign(this.settings, settings);
@@ -150,8 +165,37 @@ export class Wallet extends EventTarget {
     this.tell();
   }
 
+  /**
+   * As `database.transact`, for what belongs to whoever has this wallet. Throws Unreachable, and nothing was written, when another
+   * tab has taken the account off this phone meanwhile, or brought one.
+   *
+   * @param {string[]} stores
+   * @param {import("/static/phone/database.js").Work} work
+   */
+  async transact(stores, work) {
+    const device = this.identity?.device;
+    let same = true;
+    await this.database.transact([...new Set([...stores, "self"])], (use) => {
+      const request = use("self").get("identity");
+      request.onsuccess = () => {
+        same = request.result?.device === device;
+        if (same) work(use);
+      };
+    });
+    if (same) return;
+    await this.reload();
+    throw new Unreachable("the account on this phone is another one by now");
+  }
+
+  /** Something could not be kept: says so until something can. @param {StorageError} error */
+  stuck({ code }) {
+    this.trouble = `storage_${code}`;
+    this.#show();
+  }
+
   /** Something changed that was kept: shows it, here and in the other tabs. */
   tell() {
+    this.told += 1;
     this.channel?.postMessage("changed");
     this.#show();
   }
@@ -179,9 +223,13 @@ export class Wallet extends EventTarget {
    */
   async call(method, path, options) {
     this.api.language = language();
+    const device = this.identity?.device;
     try {
       const answer = await this.api.call(method, path, options);
-      if (options?.sign !== false && this.trouble) this.#trouble(null);
+      if (options?.sign === false) return answer;
+      // What was asked for an account that was taken off this phone meanwhile is kept nowhere.
+      if (this.identity?.device !== device) throw new Unreachable("another account");
+      if (this.trouble) this.#trouble(null);
       return answer;
     } catch (error) {
       const code = /** @type {any} */ (error).code;
@@ -200,8 +248,13 @@ export class Wallet extends EventTarget {
   /** @param {string} code @param {Record<string, string>} facts @returns {Promise<void>} kept for good */
   async alarm(code, facts) {
     const alarm = { code, at: this.api.now(), facts };
-    await this.database.update("alarms", `${code} ${facts.payment ?? facts.size ?? ""}`, (before) => before ?? alarm);
-    this.alarms = await this.database.all("alarms");
+    try {
+      await this.database.update("alarms", `${code} ${facts.payment ?? facts.size ?? ""}`, (before) => before ?? alarm);
+      this.alarms = await this.database.all("alarms");
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      this.alarms = [...this.alarms, alarm];
+    }
     this.tell();
   }
 
@@ -235,6 +288,32 @@ export class Wallet extends EventTarget {
     return (await import("./sync.js")).moreEntries(this);
   }
 
+  /**
+   * Entries with this text in a name or a note, or of this amount, among all that the server has; they are not kept.
+   *
+   * @param {string} text at most 100 characters
+   * @param {string|null} [cursor] of the page before
+   * @returns {Promise<{entries: View[], next: string|null}>} newest first; a page with a `next` may be empty
+   */
+  async search(text, cursor = null) {
+    const page = await this.call("GET", "/v1/history", { query: { q: text, limit: 50, cursor } });
+    this.found = cursor ? [...this.found, ...page.entries] : page.entries;
+    return page;
+  }
+
+  /** Asks for the entries of a payment that is older than what the phone has, for `entriesOf`. @param {View} receipt */
+  async findEntries(receipt) {
+    this.found = await (await import("./sync.js")).entriesAt(this, receipt.completed_at);
+    this.#show();
+  }
+
+  /** What the phone knows of a payment's entries, or of the entry with this transfer. @param {string} id @returns {View[]} */
+  entriesOf(id) {
+    const mine = (/** @type {View} */ { payment, transfer }) => payment === id || transfer === id;
+    const here = this.entries.filter(mine);
+    return here.length ? here : this.found.filter(mine);
+  }
+
   // Paying
 
   /** Whom a number, @handle or merchant code means. Offline: only those who were paid before. @param {string} address @returns {Promise<View>} */
@@ -253,19 +332,19 @@ export class Wallet extends EventTarget {
     return (await import("./paying.js")).readCode(this, text);
   }
 
-  /** Whether the operator has signed this code. @param {import("/static/phone/emv.js").Code} code @returns {Promise<boolean>} */
-  async checkCode(code) {
-    return (await import("./paying.js")).checkCode(this, code);
-  }
-
   /**
    * What a payment would cost; without a network by the tariff that the phone keeps, with `offline` true.
    *
-   * @param {{account: string, amount: number, kind?: "pay"|"hold"|"capture"|"refund", reference?: string|null}} wish
+   * @param {import("./paying.js").Wish} wish
    * @returns {Promise<View>} {payee, payee_name, service, amount, fee, fee_paid_by, total, received, offline}
    */
   async quote(wish) {
     return (await import("./paying.js")).quote(this, wish);
+  }
+
+  /** As `quote`, at once and without asking; null where only the server knows. @param {import("./paying.js").Wish} wish @returns {Promise<View|null>} */
+  async price(wish) {
+    return (await import("./paying.js")).price(this, wish);
   }
 
   /**
@@ -331,9 +410,12 @@ export class Wallet extends EventTarget {
     return (await import("./paying.js")).endRequest(this, id, "cancel");
   }
 
-  /** A request as it stands, also one that is not in the list. @param {string} id @returns {Promise<View>} */
+  /** A request as it stands, also one that is not in the list; until the next refresh it is. @param {string} id @returns {Promise<View>} */
   async request(id) {
-    return this.call("GET", `/v1/requests/${id}`);
+    const found = await this.call("GET", `/v1/requests/${id}`);
+    this.requests = [...this.requests.filter((each) => each.id !== id), found];
+    this.#show();
+    return found;
   }
 
   // Opening
@@ -411,11 +493,6 @@ export class Wallet extends EventTarget {
     return (await import("./holder.js")).allowPin(this, amountADay);
   }
 
-  /** As `allowPin`. @param {number} amountADay */
-  async consentPin(amountADay) {
-    return this.allowPin(amountADay);
-  }
-
   /** @param {string} handle */
   async setHandle(handle) {
     return (await import("./holder.js")).setHandle(this, handle);
@@ -441,11 +518,6 @@ export class Wallet extends EventTarget {
   /** @param {boolean} hideBalance */
   async setHideBalance(hideBalance) {
     await this.set({ hideBalance });
-  }
-
-  /** @param {boolean} sound */
-  async setSound(sound) {
-    await this.set({ sound });
   }
 
   /** @param {Partial<Settings>} changes shown at once, also where they cannot be kept */
@@ -493,14 +565,15 @@ export class Wallet extends EventTarget {
 
   // Messages
 
-  /** The newest messages with somebody, newest first; offline what the phone has. @param {string} account @returns {Promise<View[]>} */
-  async thread(account) {
-    return (await import("./messages.js")).thread(this, account);
-  }
-
-  /** Older messages than `thread` gave. @param {string} account @param {string} cursor @returns {Promise<View>} */
-  async olderMessages(account, cursor) {
-    return this.call("GET", `/v1/threads/${account}`, { query: { cursor } });
+  /**
+   * The messages with somebody, newest first, and marks them as read; without a network those that the phone has.
+   *
+   * @param {string} account
+   * @param {string|null} [cursor] `next` of the page before, for older ones; these are not kept
+   * @returns {Promise<View>} {name, messages, blocked, next}
+   */
+  async thread(account, cursor = null) {
+    return (await import("./messages.js")).thread(this, account, cursor);
   }
 
   /** @param {string} account @param {string} text @returns {Promise<View>} a repeat after Unreachable with the same text is one message */
@@ -530,8 +603,13 @@ export class Wallet extends EventTarget {
     return (await import("./receipts.js")).receiptFile(this, payment);
   }
 
-  /** Trusts the witnesses that the scheme names now instead of those known so far. Ask the holder first. */
-  async acceptPolicy() {
-    return (await import("./receipts.js")).acceptPolicy(this);
+  /** Whom the scheme names as witnesses now, beside those that this phone trusts. */
+  async newPolicy() {
+    return (await import("./receipts.js")).newPolicy(this);
+  }
+
+  /** Trusts these witnesses instead of those known so far. Ask the holder first. @param {string} policy as `newPolicy` gave it */
+  async acceptPolicy(policy) {
+    return (await import("./receipts.js")).acceptPolicy(this, policy);
   }
 }

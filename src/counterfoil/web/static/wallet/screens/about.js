@@ -4,10 +4,12 @@
 import { html } from "/static/phone/view.js";
 import { t } from "/static/phone/words.js";
 import { Screen } from "../frame.js";
+import { Witnesses } from "./witnesses.js";
 
 /** @param {import("../frame.js").ScreenProps} props */
-export default function About({ wallet }) {
+export default function About({ wallet, parts }) {
   const { scheme, head } = wallet;
+  if (parts[0] === "witnesses") return html`<${Witnesses} wallet=${wallet} />`;
   return html`<${Screen} wallet=${wallet} title=${t("About")}>
     ${scheme
       ? html`<p class="payee">${scheme.name}</p>
@@ -26,6 +28,7 @@ export default function About({ wallet }) {
       : html`<p class="empty">${t("Nothing is known of the scheme before the first network.")}</p>`}
     <p>${t("Compare the key with what the operator has published elsewhere. This phone keeps it and checks every receipt against it.")}</p>
     <ul class="list">
+      <li><a class="row" href="#/about/witnesses"><span class="row-title">${t("Witnesses that this phone trusts")}</span></a></li>
       <li><a class="row" href="/proof"><span class="row-title">${t("How the log stands")}</span></a></li>
       <li><a class="row" href="/v1/rules"><span class="row-title">${t("Rules and fees")}</span></a></li>
       <li><a class="row" href="/basic/"><span class="row-title">${t("The simple pages, for any phone")}</span></a></li>

@@ -46,7 +46,7 @@ export default class Ask extends Component {
       <${Find} wallet=${wallet} label=${t("Whom do you ask?")} onFound=${(/** @type {any} */ found) => this.setState({ payer: found })} />
       ${mine.length
         ? html`<h2>${t("Asked before")}</h2><ul class="list">${mine.map((each) => html`<li><a class="row" href=${`#/request/${each.id}`}>
-            <${Mark} name=${each.payer_name ?? "?"} /><span class="row-title"><bdi>${each.payer_name ?? t("anybody")}</bdi></span>
+            <${Mark} name=${each.payer_name} /><span class="row-title"><bdi>${each.payer_name || t("anybody")}</bdi></span>
             <span class="row-note">${[requestState(each.state), each.memo].filter(Boolean).join(" · ")}</span>
             <span class="row-end"><span class="amount">${each.amount === null ? "" : bare(wallet, each.amount)}</span>
             <span class="row-note">${shortly(each.created_at)}</span></span></a></li>`)}</ul>`

@@ -7,6 +7,8 @@ import { t } from "/static/phone/words.js";
 import { Form, Screen, go, when } from "../frame.js";
 import { problemText } from "../problems.js";
 
+const LABEL_SHOWN = 60;
+
 /** @extends {Component<import("../frame.js").ScreenProps, {devices: any[]|null, problem: string, told: string}>} */
 export default class Devices extends Component {
   /** @type {any} */
@@ -55,31 +57,49 @@ export default class Devices extends Component {
   }
 }
 
-/** @param {{wallet: import("../wallet.js").Wallet, text: string}} props */
-const Approve = ({ wallet, text }) => {
-  const asked = readAsk(text);
-  if (!asked) {
-    return html`<${Screen} wallet=${wallet} title=${t("Another phone")}><div class="empty">${icon("alert")}<p role="alert">${t("This code is damaged, or not from a wallet. Scan it again.")}</p></div></${Screen}>`;
-  }
-  return html`<${Screen} wallet=${wallet} title=${t("Another phone")}>
-    <section class="stub"><p class="soft">${t("This phone asks to pay from your account")}</p><p class="payee"><bdi>${asked.label}</bdi></p></section>
-    <div class="notice notice-wait"><strong>${t("Only if it is in your own hand")}</strong>
-      <p>${t("Whoever holds it can spend your money. Nobody from %(scheme)s ever asks you to do this.", { scheme: wallet.scheme?.name ?? "Counterfoil" })}</p></div>
-    <div class="low"><${Form} wallet=${wallet} label=${t("It is mine: let it pay")} act=${async () => {
-      await wallet.approveDevice(text);
-      go("/devices", { replace: true });
-    }} />
-    <a class="button button-quiet button-wide" href="#/">${t("No")}</a></div>
-  </${Screen}>`;
-};
+/**
+ * What a new phone says of itself, before it is let in.
+ *
+ * @extends {Component<{wallet: import("../wallet.js").Wallet, text: string}, {label: string|null, problem: string}>}
+ */
+class Approve extends Component {
+  /** @type {any} */
+  state = { label: null, problem: "" };
+  ended = new AbortController();
 
-/** What a new phone says of itself. @param {string} text @returns {{label: string}|null} */
-function readAsk(text) {
-  try {
-    const data = Uint8Array.from(atob(text.slice(5).replace(/-/g, "+").replace(/_/g, "/")), (letter) => letter.charCodeAt(0));
-    const { label, device } = JSON.parse(new TextDecoder().decode(data));
-    return typeof label === "string" && typeof device === "string" ? { label: label.slice(0, 60) } : null;
-  } catch {
-    return null;
+  componentDidMount() {
+    void this.read();
+  }
+
+  componentWillUnmount() {
+    this.ended.abort();
+  }
+
+  async read() {
+    const { wallet, text } = this.props;
+    try {
+      this.setState({ label: (await wallet.readDevice(text)).label.slice(0, LABEL_SHOWN) });
+    } catch (error) {
+      this.setState({ problem: error instanceof RangeError ? t("This code is damaged, or not from a wallet. Scan it again.") : problemText(error, wallet) });
+    }
+  }
+
+  render() {
+    const { wallet, text } = this.props;
+    const { label, problem } = this.state;
+    if (label === null) {
+      return html`<${Screen} wallet=${wallet} title=${t("Another phone")}><div class="empty">${icon(problem ? "alert" : "wait")}
+        <p role="alert">${problem || t("One moment …")}</p></div></${Screen}>`;
+    }
+    return html`<${Screen} wallet=${wallet} title=${t("Another phone")} key="asked">
+      <section class="stub"><p class="soft">${t("This phone asks to pay from your account")}</p><p class="payee"><bdi>${label}</bdi></p></section>
+      <div class="notice notice-wait"><strong>${t("Only if it is in your own hand")}</strong>
+        <p>${t("Whoever holds it can spend your money. Nobody from %(scheme)s ever asks you to do this.", { scheme: wallet.scheme?.name ?? "Counterfoil" })}</p></div>
+      <div class="low"><${Form} wallet=${wallet} label=${t("It is mine: let it pay")} act=${async () => {
+        await wallet.approveDevice(text, undefined, this.ended.signal);
+        go("/devices", { replace: true });
+      }} />
+      <a class="button button-quiet button-wide" href="#/">${t("No")}</a></div>
+    </${Screen}>`;
   }
 }

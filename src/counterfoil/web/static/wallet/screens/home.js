@@ -24,18 +24,23 @@ export function entryKind(entry) {
     cash_out: t("Cash out"), batch_payment: t("Payment"), standing_order: t("Standing order"), fee_refund: t("Fee returned"),
     issue: t("Issue of money"), withdrawal: t("Withdrawal"), import: t("From the old book"), import_rounding: t("Rounding"),
   };
-  return entry.set_aside < 0 && !entry.change ? t("Given back") : kinds[entry.code] ?? t("Payment");
+  const { code, change, set_aside: aside, transfer, payment, kind } = entry;
+  if (aside < 0 && !change) return t("Given back");
+  if (code !== "hold" || aside > 0) return kinds[code] ?? t("Payment");
+  if (change) return t("From what was set aside");
+  // For whom it is kept, neither its beginning nor its end moves anything.
+  return kind === "hold" && transfer === payment ? t("Kept for you") : t("Given back");
 }
 
 /** One line of the history. @param {{entry: any, wallet: import("../wallet.js").Wallet}} props */
 export const EntryRow = ({ entry, wallet }) => {
   const held = !entry.change;
   const amount = held ? entry.set_aside : entry.change;
-  const name = entryTitle(entry);
+  const [name, kind] = [entryTitle(entry), entryKind(entry)];
   return html`<li><a class="row" href=${entry.payment ? `#/payment/${entry.payment}` : `#/payment/entry-${entry.transfer}`}>
     <${Mark} name=${name} />
     <span class="row-title"><bdi>${name}</bdi></span>
-    <span class="row-note">${[entryKind(entry), entry.memo].filter(Boolean).filter((each) => each !== name).join(" · ")}</span>
+    <span class="row-note">${kind === name ? "" : kind}${entry.memo ? html`${kind === name ? "" : " · "}<bdi>${entry.memo}</bdi>` : null}</span>
     <span class="row-end">
       <span class=${`amount ${held ? "soft" : amount > 0 ? "in" : "out"}`}>${held ? (amount ? bare(wallet, Math.abs(amount)) : "") : bare(wallet, amount, { sign: true })}</span>
       <span class="row-note">${shortly(entry.at)}</span>
@@ -71,9 +76,11 @@ export default function Home({ wallet }) {
   );
   const holds = wallet.holds.filter((each) => each.payer === me);
   const toTake = wallet.holds.filter((each) => each.payee === me);
-  const unread = (wallet.notices ?? []).filter((each) => each.alarm).length;
+  const news = wallet.news.length;
   return html`<${Screen} wallet=${wallet} home title=${account?.name ?? identity?.name ?? t("Wallet")}
-      end=${html`<a href="#/notices" aria-label=${t("Notices")}>${icon("bell")}${unread ? html`<span class="dot" />` : null}</a>`}>
+      end=${html`<a href="#/notices" aria-label=${news ? n("%(count)s new notice", "%(count)s new notices", news) : t("Notices")}>${icon("bell")}${news
+        ? html`<span class="dot" />`
+        : null}</a>`}>
     <section class="stub balance" aria-label=${t("Balance")}>
       <button type="button" class="balance-now" aria-pressed=${hidden ? "true" : "false"} onClick=${() => wallet.setHideBalance(!hidden)}>
         <span class="row-note">${t("Balance")} ${icon(hidden ? "hidden" : "eye")}</span>
@@ -111,7 +118,7 @@ export default function Home({ wallet }) {
       ? html`<section><h2>${n("%(count)s request waits for you", "%(count)s requests wait for you", waiting.length)}</h2>
         <ul class="list">${waiting.map((each) => html`<li><a class="row" href=${`#/request/${each.id}`}>
           <${Mark} name=${each.payee_name} /><span class="row-title"><bdi>${each.payee_name}</bdi></span>
-          <span class="row-note">${each.memo || t("until %(time)s", { time: formatMoment(ms(each.expires_at), "both") })}</span>
+          <span class="row-note">${[each.cash_in ? t("Cash in") : "", each.memo || t("until %(time)s", { time: formatMoment(ms(each.expires_at), "both") })].filter(Boolean).join(" · ")}</span>
           <span class="row-end amount">${each.amount === null ? t("any amount") : bare(wallet, each.amount)}</span></a></li>`)}</ul></section>`
       : null}
     ${holds.length
@@ -125,7 +132,7 @@ export default function Home({ wallet }) {
       ? html`<section><h2>${t("Kept for you")}</h2><ul class="list">${toTake.map((each) => html`<li>
           <a class="row" href=${`#/payment/${each.id}`}>${icon("lock")}
           <span class="row-title"><bdi>${each.counterparty_name ?? ""}</bdi></span>
-          <span class="row-note">${t("Take it or give it back")}</span>
+          <span class="row-note">${[each.service === "cash_out" ? t("Cash out") : "", t("Take it or give it back")].filter(Boolean).join(" · ")}</span>
           <span class="row-end amount">${bare(wallet, each.amount)}</span></a></li>`)}</ul></section>`
       : null}
     <section><h2>${t("Newest")}</h2>

@@ -19,6 +19,7 @@ class Device extends Component {
   ended = new AbortController();
 
   componentDidMount() {
+    if (this.props.wallet.identity) return go("/", { replace: true }); // a phone has one account
     void this.link();
   }
 
@@ -53,7 +54,7 @@ class Device extends Component {
 /** @extends {Component<import("../frame.js").ScreenProps, {number: string, shown: string|null, sent: boolean, waiting: any}>} */
 class Recover extends Component {
   /** @type {any} */
-  state = { number: "", shown: null, sent: false, waiting: this.props.wallet.waitingRecovery };
+  state = { number: "", shown: null, sent: false, waiting: this.props.wallet.recovery };
 
   componentDidMount() {
     this.leaveWhenBack();
@@ -71,7 +72,7 @@ class Recover extends Component {
   render() {
     const { wallet } = this.props;
     const { number, shown, sent } = this.state;
-    const waiting = wallet.waitingRecovery ?? this.state.waiting;
+    const waiting = wallet.recovery ?? this.state.waiting;
     if (waiting) {
       return html`<${Screen} wallet=${wallet} title=${t("Your account comes back")}>
         <div class="empty">${icon("wait")}

@@ -48,9 +48,13 @@ export default class Month extends Component {
       return monthOf(date.getTime());
     });
     const last = after > monthOf(Date.now());
-    return html`<${Screen} wallet=${wallet} title=${monthName(parts[0])}
-        end=${html`<a href=${`#/month/${before}`} aria-label=${t("Month before")}>${icon("back")}</a>
-          ${last ? null : html`<a href=${`#/month/${after}`} aria-label=${t("Month after")}>${icon("next")}</a>`}`}>
+    const scheme = wallet.scheme?.name ?? "Counterfoil";
+    const whose = month ? [...month.by_counterparty.map((/** @type {any} */ each) => ({ ...each, name: each.name ?? scheme })), { ...month.others, name: t("others") }] : [];
+    return html`<${Screen} wallet=${wallet} title=${monthName(parts[0])}>
+      <p class="months">
+        <a class="link" href=${`#/month/${before}`}>${icon("back")}<span class="visually-hidden">${t("Month before")}: </span>${monthName(before)}</a>
+        ${last ? null : html`<a class="link" href=${`#/month/${after}`}><span class="visually-hidden">${t("Month after")}: </span>${monthName(after)}${icon("next")}</a>`}
+      </p>
       ${problem ? html`<div class="notice notice-wait" role="alert">${problem}</div>` : null}
       ${month
         ? html`<section class="stub">
@@ -62,8 +66,8 @@ export default class Month extends Component {
             </dl><hr class="tear" />
             <dl class="facts"><dt>${t("At the end")}</dt><dd class="amount"><strong>${money(wallet, month.closing)}</strong></dd></dl>
           </section>
-          <${Bars} wallet=${wallet} title=${t("Where it went")} lines=${month.by_counterparty.map((/** @type {any} */ each) => ({ name: each.name ?? t("others"), amount: each.out }))} />
-          <${Bars} wallet=${wallet} title=${t("Where it came from")} lines=${month.by_counterparty.map((/** @type {any} */ each) => ({ name: each.name ?? t("others"), amount: each.in }))} />
+          <${Bars} wallet=${wallet} title=${t("Where it went")} lines=${whose.map((each) => ({ name: each.name, amount: each.out }))} />
+          <${Bars} wallet=${wallet} title=${t("Where it came from")} lines=${whose.map((each) => ({ name: each.name, amount: each.in }))} />
           <${Bars} wallet=${wallet} title=${t("By kind")} lines=${month.by_kind.map((/** @type {any} */ each) => ({ name: entryKind({ code: each.kind, change: 1 }), amount: each.out + each.in }))} />`
         : problem ? null : html`<p class="empty" aria-busy="true">${t("One moment …")}</p>`}
       <h2>${t("Statement")}</h2>

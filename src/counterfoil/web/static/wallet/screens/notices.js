@@ -2,7 +2,7 @@
 /** What the holder was told about the account. */
 
 import { icon } from "/static/look/icons.js";
-import { html } from "/static/phone/view.js";
+import { Component, html } from "/static/phone/view.js";
 import { t } from "/static/phone/words.js";
 import { Screen, when } from "../frame.js";
 import { Alarms } from "./alarms.js";
@@ -30,13 +30,44 @@ function words({ kind, facts = {} }) {
   })[kind] ?? t("Something changed in your account");
 }
 
-/** @param {import("../frame.js").ScreenProps} props */
-export default function Notices({ wallet }) {
-  return html`<${Screen} wallet=${wallet} title=${t("Notices")}>
-    <${Alarms} wallet=${wallet} />
-    ${wallet.notices.length
-      ? html`<ul class="list">${wallet.notices.map((each) => html`<li><div class="row">${icon("bell")}
-          <span class="row-title">${words(each)}</span><span class="row-note">${when(each.at)}</span></div></li>`)}</ul>`
-      : html`<div class="empty">${icon("bell")}<p>${t("Nothing so far. What changes in your account is told here.")}</p></div>`}
-  </${Screen}>`;
+/** @extends {Component<import("../frame.js").ScreenProps, {}>} */
+export default class Notices extends Component {
+  /** When the newest was made that the holder had seen before this screen opened. */
+  before = this.props.wallet.seen ?? "";
+
+  componentDidMount() {
+    this.look();
+  }
+
+  componentDidUpdate() {
+    this.look();
+  }
+
+  /** What is shown now is seen. */
+  look() {
+    const { wallet } = this.props;
+    const [newest] = wallet.notices;
+    if (newest && wallet.news.length) void wallet.remember({ seen: newest.at }).catch(() => {});
+  }
+
+  /** @param {any} notice */
+  row(notice) {
+    const { wallet } = this.props;
+    const { at, by, facts } = notice;
+    const isNew = at > this.before;
+    const whose = by === "staff" ? t("by %(scheme)s", { scheme: wallet.scheme?.name ?? "Counterfoil" }) : "";
+    return html`<li><div class="row">${icon("bell")}
+      <span class="row-title">${isNew ? html`<strong>${words(notice)}</strong> <span class="chip-note">${t("new")}</span>` : words(notice)}</span>
+      <span class="row-note">${[when(at), whose].filter(Boolean).join(" · ")}${facts.reason ? html` · <bdi>${facts.reason}</bdi>` : null}</span></div></li>`;
+  }
+
+  render() {
+    const { wallet } = this.props;
+    return html`<${Screen} wallet=${wallet} title=${t("Notices")}>
+      <${Alarms} wallet=${wallet} />
+      ${wallet.notices.length
+        ? html`<ul class="list">${wallet.notices.map((each) => this.row(each))}</ul>`
+        : html`<div class="empty">${icon("bell")}<p>${t("Nothing so far. What changes in your account is told here.")}</p></div>`}
+    </${Screen}>`;
+  }
 }

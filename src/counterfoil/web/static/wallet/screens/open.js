@@ -11,6 +11,7 @@ export default class Open extends Component {
   state = { step: "number", number: "", code: "", shown: null };
 
   componentDidMount() {
+    if (this.props.wallet.identity) return go("/", { replace: true }); // a phone has one account
     this.step({});
   }
 

@@ -8,14 +8,14 @@
 
 import { icon } from "/static/look/icons.js";
 import { Component, html } from "/static/phone/view.js";
-import { formatMoney, language, parseMoney, t } from "/static/phone/words.js";
+import { formatMoney, language, parseMoney, separators, t } from "/static/phone/words.js";
 import { Field, Form, Mark, money } from "../frame.js";
 
 const SLIDE_ENOUGH = 0.85;
 const CONTACTS_SHOWN = 8;
 
 /** The decimal separator of the language. */
-export const point = () => new Intl.NumberFormat(language()).formatToParts(1.5).find(({ type }) => type === "decimal")?.value ?? ".";
+export const point = () => separators().point;
 
 /**
  * What was typed so far, grouped as the language does, with at most as many decimal places as the currency has.

@@ -10,10 +10,11 @@ import { AmountPad, Consent, Costs, Find } from "./parts.js";
 
 const HOLD_S = 24 * 3600;
 const CASH_S = 3600;
+const SOON_MS = 400;
 
 /**
  * @typedef {{payee: import("./parts.js").Payee|null, claimed: string, confirmed: boolean, amount: number|null, fixed: boolean,
- *   memo: string, reference: string|null, hold: boolean, quote: any, problem: string, step: "whom"|"amount"|"consent"}} State
+ *   memo: string, reference: string|null, hold: boolean, quote: any, problem: string, step: "reading"|"whom"|"amount"|"consent"}} State
  */
 
 /** @extends {Component<import("../frame.js").ScreenProps, State>} */
@@ -21,8 +22,11 @@ export default class Pay extends Component {
   /** @type {any} */
   state = {
     payee: null, claimed: "", confirmed: false, amount: null, fixed: false, memo: "", reference: null, hold: false, quote: null,
-    problem: "", step: "whom",
+    problem: "", step: this.props.query.get("code") ? "reading" : "whom",
   };
+
+  /** Nothing that is on the screen changes any more. */
+  agreed = false;
 
   componentDidMount() {
     void this.begin();
@@ -33,29 +37,50 @@ export default class Pay extends Component {
     try {
       const given = query.get("code") ? await fromCode(query.get("code") ?? "", wallet) : await fromQuery(query, wallet);
       if (!given) return;
-      this.setState(given);
-      if (given.payee && given.amount) await this.consent(given.amount, { ...this.state, ...given });
-      else if (given.payee) this.setState({ step: "amount" });
+      if (given.payee && given.amount) await this.consent(given.amount, given);
+      else this.setState({ ...given, step: given.payee ? "amount" : "whom" });
     } catch (error) {
       this.setState({ problem: codeProblem(error) ?? problemText(error, wallet) });
     }
   }
 
-  /** @param {number} amount @param {any} [now] */
-  async consent(amount, now = this.state) {
+  /**
+   * Asks for consent: at once where the operator has signed the name and the phone knows the price, and then the server is
+   * asked behind it, whose word counts.
+   *
+   * @param {number} amount @param {Partial<State>} [given] what is known beyond the state
+   */
+  async consent(amount, given = {}) {
     const { wallet } = this.props;
-    const { payee, hold, reference } = now;
-    const quote = await wallet.quote({ account: payee.account, amount, kind: hold ? "hold" : "pay", reference });
-    const name = quote.payee_name ?? payee.name;
-    this.setState({ amount, quote, step: "consent", confirmed: now.confirmed || !quote.offline, payee: { ...payee, name } }, () => {
+    const { payee, hold, reference, confirmed } = { ...this.state, ...given };
+    const wish = { account: payee.account, amount, kind: hold ? "hold" : "pay", reference, payeeKind: payee.kind };
+    const price = confirmed && payee.name ? await wallet.price(wish) : null;
+    const quote = price ?? (await wallet.quote(wish));
+    const name = (price ? "" : quote.payee_name) || payee.name;
+    const asked = { amount, quote, step: "consent", confirmed: confirmed || !quote.offline, payee: { ...payee, name } };
+    this.setState(/** @type {any} */ ({ ...given, ...asked }), () => {
       /** @type {HTMLElement|null} */ (document.querySelector(".bar h1"))?.focus();
+      if (price) requestAnimationFrame(() => setTimeout(() => void this.confirm(wish, price)));
     });
+  }
+
+  /** Takes over what the server says instead of `price`, as long as that is what the holder sees. @param {any} wish @param {any} price */
+  async confirm(wish, price) {
+    const { wallet } = this.props;
+    const shown = () => this.state.quote === price && this.state.step === "consent" && !this.agreed;
+    try {
+      const quote = await wallet.quote(wish);
+      if (shown()) this.setState({ quote, payee: { ...this.state.payee, name: quote.payee_name || this.state.payee.name } });
+    } catch (error) {
+      if (shown()) this.setState({ problem: problemText(error, wallet) });
+    }
   }
 
   agree = async () => {
     const { wallet } = this.props;
     const { payee, amount, quote, hold, memo, reference } = this.state;
     const cash = payee.kind === "agent";
+    this.agreed = true;
     const kept = await wallet.keep({
       kind: hold ? "hold" : "pay",
       payee: { account: payee.account, name: payee.name, address: payee.address },
@@ -64,7 +89,10 @@ export default class Pay extends Component {
       reference,
       memo,
       ...(hold ? { timeoutS: cash ? CASH_S : HOLD_S } : {}),
+    }).finally(() => {
+      this.agreed = false;
     });
+    await soon(wallet, kept.id);
     go(`/out/${kept.id}`, { replace: true });
   };
 
@@ -77,7 +105,7 @@ export default class Pay extends Component {
         <p><a class="button" href="#/scan">${t("Scan again")}</a></p></div></${Screen}>`;
     }
     return html`<${Screen} wallet=${wallet} title=${title} key=${step}>
-      ${step === "whom" ? this.whom() : step === "amount" ? this.amount() : this.last()}
+      ${step === "reading" ? html`<p aria-busy="true" />` : step === "whom" ? this.whom() : step === "amount" ? this.amount() : this.last()}
     </${Screen}>`;
   }
 
@@ -143,14 +171,31 @@ export default class Pay extends Component {
   }
 }
 
+/**
+ * Waits until it is known what became of an order that has left, but not for long: most answers come before "being sent"
+ * could be read.
+ *
+ * @param {import("../wallet.js").Wallet} wallet @param {string} id
+ */
+async function soon(wallet, id) {
+  const ended = new AbortController();
+  await new Promise((resolve) => {
+    const look = () => wallet.outgoing.find((each) => each.id === id)?.state === "sending" || resolve(null);
+    wallet.addEventListener("change", look, { signal: ended.signal });
+    setTimeout(resolve, SOON_MS);
+    look();
+  });
+  ended.abort();
+}
+
 /** What a scanned code asks for. @param {string} text @param {import("../wallet.js").Wallet} wallet @returns {Promise<any>} */
 async function fromCode(text, wallet) {
   const code = await wallet.readCode(text);
   if (code.kind === "foreign") throw t("This code belongs to another payment scheme. It cannot be paid from here.");
   if (code.signed && !code.confirmed) throw t("The signature in this code is wrong. Somebody may have changed it: do not pay.");
   return {
-    payee: { account: code.account, name: code.name, address: code.address },
-    claimed: code.name,
+    payee: { account: code.account, name: code.name, address: code.address, kind: code.confirmed ? kindOf(code) : null },
+    claimed: code.confirmed ? "" : code.name,
     confirmed: code.confirmed,
     amount: code.amount,
     fixed: code.amount !== null,
@@ -159,6 +204,9 @@ async function fromCode(text, wallet) {
     memo: code.memo ?? "",
   };
 }
+
+/** Whose code a signed one is, where its address tells. Agents have merchant codes, too; but for a hold they are refused. @param {any} code */
+const kindOf = ({ address, hold }) => (/^[0-9]{7}$/.test(address ?? "") && !hold ? "merchant" : null);
 
 /** What a link, a contact or a request asks for. @param {URLSearchParams} query @param {import("../wallet.js").Wallet} wallet @returns {Promise<any>} */
 async function fromQuery(query, wallet) {

@@ -24,7 +24,10 @@ export default class Payment extends Component {
     const { wallet } = this.props;
     if (this.id.startsWith("entry-")) return;
     try {
-      this.setState({ receipt: await wallet.receipt(this.id) });
+      const receipt = await wallet.receipt(this.id);
+      this.setState({ receipt });
+      // Its name stands in the history, which may go further back on the server.
+      if (!wallet.entriesOf(this.id).length) await wallet.findEntries(receipt.receipt).catch(() => {});
     } catch (error) {
       this.setState({ problem: problemText(error, wallet) });
     }
@@ -51,15 +54,17 @@ export default class Payment extends Component {
     const { wallet } = this.props;
     const { receipt, problem, doing, amount, told } = this.state;
     const me = wallet.identity?.account;
-    const entries = wallet.entries.filter((entry) => entry.payment === this.id || `entry-${entry.transfer}` === this.id);
+    const entries = wallet.entriesOf(this.id.replace("entry-", ""));
     const entry = entries.find(({ code }) => code !== "fee" && code !== "fee_refund") ?? entries[0];
     const hold = wallet.holds.find(({ id }) => id === this.id);
     const view = hold ?? receipt?.receipt;
     if (!entry && !view) {
-      return html`<${Screen} wallet=${wallet} title=${t("Receipt")}><p class="empty">${problem || t("One moment …")}</p></${Screen}>`;
+      const text = problem || (this.id.startsWith("entry-") ? t("This entry is not on this phone. Look for it among the activity.") : t("One moment …"));
+      return html`<${Screen} wallet=${wallet} title=${t("Receipt")}><p class="empty">${text}</p></${Screen}>`;
     }
     const incoming = view?.payee ? view.payee === me : entry.change > 0;
-    const name = entry?.counterparty_name ?? hold?.counterparty_name ?? "";
+    const other = wallet.contacts.find(({ account }) => account === (incoming ? view?.payer : view?.payee));
+    const name = entry?.counterparty_name ?? hold?.counterparty_name ?? other?.name ?? "";
     const total = view?.amount ?? Math.abs(entry.change || entry.set_aside);
     const held = view?.kind === "hold" && view.state === "held";
     if (doing) {
@@ -76,7 +81,7 @@ export default class Payment extends Component {
         end=${receipt ? html`<button type="button" aria-label=${t("Share the receipt")} onClick=${this.share}>${icon("share")}</button>` : null}>
       <section class="stub" data-state=${view?.state}>
         <p class="soft">${stateWords(view, incoming) || entryKind(entry)}</p>
-        <p class="payee"><bdi>${name || entryKind(entry)}</bdi></p>
+        ${name || entry ? html`<p class="payee"><bdi>${name || entryKind(entry)}</bdi></p>` : null}
         <span class=${`amount amount-large ${incoming ? "in" : "out"}`}>${money(wallet, incoming ? total : -total, { sign: true })}</span>
         ${view?.memo ?? entry?.memo ? html`<p><bdi>${view?.memo ?? entry?.memo}</bdi></p>` : null}
         <hr class="tear" />

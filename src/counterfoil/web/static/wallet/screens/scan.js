@@ -21,6 +21,8 @@ export default class Scan extends Component {
 
   componentDidMount() {
     void this.look();
+    // What follows a code, so that nothing has to be loaded between the scan and "paid".
+    void Promise.all([import("../paying.js"), import("../outbox.js"), import("./outcome.js")]).catch(() => {});
   }
 
   componentWillUnmount() {

@@ -1,10 +1,10 @@
 // @ts-check
-/** Lock at once, PIN, limits of one's own, and whether a PIN alone may pay. */
+/** Lock at once, PIN, limits of one's own, whether a PIN alone may pay; and the way out: no account on this phone any more. */
 
 import { icon } from "/static/look/icons.js";
 import { Component, html } from "/static/phone/view.js";
 import { formatMoney, parseMoney, t } from "/static/phone/words.js";
-import { Field, Form, PinField, Screen, money } from "../frame.js";
+import { Field, Form, PinField, Screen, go, money } from "../frame.js";
 import { checkPin } from "./open.js";
 
 /** @extends {Component<import("../frame.js").ScreenProps, {told: string}>} */
@@ -20,7 +20,7 @@ export default class Security extends Component {
   }
 
   render() {
-    const { wallet } = this.props;
+    const { wallet, parts } = this.props;
     const { account } = wallet;
     const limits = account?.limits;
     const locked = account?.freezes.some((/** @type {any} */ freeze) => freeze.own);
@@ -42,7 +42,7 @@ export default class Security extends Component {
       <section><h2>${t("Lock")}</h2>
         ${locked
           ? html`<p class="wait">${t("This wallet is locked. Nothing can be paid from it, on any device.")}</p>
-            <${Form} wallet=${wallet} label=${t("Unlock")} act=${async (/** @type {any} */ { pin }) => { await wallet.unlock(pin); done(t("Unlocked.")); }}><${PinField} /></${Form}>`
+            <${Form} wallet=${wallet} label=${t("Unlock")} act=${async (/** @type {any} */ { pin }) => { await wallet.unlock(pin); done(t("Unlocked.")); }}><${PinField} id="unlock" /></${Form}>`
           : html`<p>${t("A phone is lost, or something is strange: lock everything now. The PIN opens it again.")}</p>
             <${Form} wallet=${wallet} look="button-danger button-wide" label=${t("Lock the wallet now")} act=${async () => { await wallet.lock(); done(t("Locked. Nothing can be paid from it now.")); }} />`}
       </section>
@@ -69,14 +69,34 @@ export default class Security extends Component {
           ? t("Your number and PIN may pay %(amount)s a day from any phone.", { amount: money(wallet, account.pin_per_day) })
           : t("Not allowed: only your devices can pay. Allow it to pay from a borrowed or old phone.")}</p>
         <${Form} wallet=${wallet} look="button-quiet button-wide" label=${t("Allow this much a day")} act=${async (/** @type {any} */ values) => {
-          await wallet.allowPin(this.amount(values.per_day) ?? 0);
+          const perDay = this.amount(values.per_day);
+          if (perDay === null) throw t("Type an amount; 0 ends it.");
+          await wallet.allowPin(perDay);
           done(t("It is signed and set."));
         }}>
-          <${Field} label=${t("Most a day by PIN")} name="per_day" hint=${t("0: never")} input=${{ inputmode: "decimal", maxlength: 20 }} />
+          <${Field} label=${t("Most a day by PIN")} name="per_day" id="by_pin" hint=${t("0: never")} input=${{ inputmode: "decimal", maxlength: 20 }} />
         </${Form}></details>
+      <${Leave} wallet=${wallet} open=${parts[0] === "leave"} />
     </${Screen}>`;
   }
 }
+
+/** Takes the account off this phone, once nothing waits to be sent. @param {{wallet: import("../wallet.js").Wallet, open: boolean}} props */
+const Leave = ({ wallet, open }) => {
+  const waits = t("A payment still waits on this phone. Let it be sent first, or take it back: it stands on the first screen.");
+  return html`<details open=${open}><summary>${t("Take the account off this phone")}</summary>
+    <p>${t("The account and its money stay as they are. This phone forgets them: the key that signs for it is deleted and cannot be brought back, and so are the receipts kept here.")}</p>
+    <p>${t("On another phone of yours you go on as before, and can remove this one from the list of devices. Without another phone you need your number, your PIN and some patience to get the account back.")}</p>
+    <p><a class="button button-quiet button-wide" href="#/settings">${icon("download")}${t("Save everything in a file first")}</a></p>
+    <${Form} wallet=${wallet} look="button-danger button-wide" label=${t("Delete the key and take it off")} act=${async () => {
+      try {
+        await wallet.forget();
+      } catch (error) {
+        throw error instanceof RangeError ? waits : error;
+      }
+      go("/", { replace: true });
+    }} /></details>`;
+};
 
 /** @param {string} text */
 const told = (text) => (text ? html`${icon("check")} ${text}` : "");

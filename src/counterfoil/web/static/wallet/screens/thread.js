@@ -7,10 +7,15 @@ import { formatMoment, t } from "/static/phone/words.js";
 import { Screen, money, ms, when } from "../frame.js";
 import { problemText } from "../problems.js";
 
-/** @extends {Component<import("../frame.js").ScreenProps, {messages: any[], text: string, busy: boolean, problem: string, loaded: boolean}>} */
+/**
+ * `messages`: the newest; `older`: what was loaded before them, and `next` how it goes on.
+ *
+ * @extends {Component<import("../frame.js").ScreenProps, {messages: any[], older: any[], next: string|null, name: string, blocked: boolean,
+ *   text: string, busy: boolean, problem: string, loaded: boolean}>}
+ */
 export default class Thread extends Component {
   /** @type {any} */
-  state = { messages: [], text: "", busy: false, problem: "", loaded: false };
+  state = { messages: [], older: [], next: null, name: "", blocked: false, text: "", busy: false, problem: "", loaded: false };
   account = this.props.parts[0];
 
   componentDidMount() {
@@ -34,11 +39,25 @@ export default class Thread extends Component {
 
   load = async () => {
     try {
-      const messages = await this.props.wallet.thread(this.account);
-      const grown = messages.length !== this.state.messages.length;
-      this.setState({ messages, loaded: true }, () => grown && document.querySelector(".talk-end")?.scrollIntoView({ block: "end" }));
+      const { messages, name, blocked, next } = await this.props.wallet.thread(this.account);
+      const { messages: before, older } = this.state;
+      const grown = messages[0]?.id !== before[0]?.id;
+      // What new messages have pushed out of the newest joins those that were loaded before them.
+      const rest = older.length ? { older: once([...before, ...older]) } : { next };
+      this.setState({ messages, name, blocked, loaded: true, ...rest }, () => grown && document.querySelector(".talk-end")?.scrollIntoView({ block: "end" }));
     } catch (error) {
       this.setState({ loaded: true, problem: problemText(error, this.props.wallet) });
+    }
+  };
+
+  loadOlder = async () => {
+    const { wallet } = this.props;
+    this.setState({ busy: true, problem: "" });
+    try {
+      const { messages, next } = await wallet.thread(this.account, this.state.next);
+      this.setState({ busy: false, next, older: [...this.state.older, ...messages] });
+    } catch (error) {
+      this.setState({ busy: false, problem: problemText(error, wallet) });
     }
   };
 
@@ -61,8 +80,8 @@ export default class Thread extends Component {
   block = async () => {
     const { wallet } = this.props;
     try {
-      await wallet.block(this.account, !this.thread()?.blocked);
-      await wallet.refresh();
+      await wallet.block(this.account, !this.state.blocked);
+      await Promise.all([this.load(), wallet.refresh()]);
     } catch (error) {
       this.setState({ problem: problemText(error, wallet) });
     }
@@ -74,18 +93,18 @@ export default class Thread extends Component {
 
   render() {
     const { wallet, query } = this.props;
-    const { messages, text, busy, problem, loaded } = this.state;
+    const { messages, older, next, text, busy, problem, loaded, blocked } = this.state;
     const me = wallet.identity?.account;
     const paid = wallet.entries.filter((entry) => entry.counterparty === this.account && entry.payment);
-    const name = this.thread()?.name ?? query.get("name") ?? paid[0]?.counterparty_name ?? t("Messages");
+    const name = this.state.name || this.thread()?.name || query.get("name") || paid[0]?.counterparty_name || t("Messages");
     const lines = [
-      ...messages.map((/** @type {any} */ each) => ({ at: ms(each.at), message: each, entry: null })),
+      ...once([...older, ...messages]).map((each) => ({ at: ms(each.at), message: each, entry: null })),
       ...paid.map((entry) => ({ at: ms(entry.at), message: null, entry })),
     ].sort((a, b) => a.at - b.at);
-    const blocked = this.thread()?.blocked;
     let day = "";
     return html`<${Screen} wallet=${wallet} title=${name}
         end=${html`<a href=${`#/pay?account=${this.account}&name=${encodeURIComponent(name)}`} aria-label=${t("Pay %(name)s", { name })}>${icon("pay")}</a>`}>
+      ${next ? html`<button type="button" class="button button-quiet button-wide" disabled=${busy} onClick=${this.loadOlder}>${t("Load older ones")}</button>` : null}
       <ol class="talk" aria-label=${t("Conversation")}>
         ${lines.map(({ at, message, entry }) => {
           const today = formatMoment(at, "day");
@@ -94,7 +113,7 @@ export default class Thread extends Component {
           if (entry) {
             const amount = entry.change || entry.set_aside;
             return html`${head}<li class=${`talk-money ${entry.change > 0 ? "theirs" : "mine"}`}><a href=${`#/payment/${entry.payment}`}>
-              <span><span class="amount">${money(wallet, Math.abs(amount))}</span> ${entry.change > 0 ? t("Received") : entry.change ? t("Paid") : t("Set aside")}</span>
+              <span><span class="amount">${money(wallet, Math.abs(amount))}</span> · ${entry.change > 0 ? t("Received") : entry.change ? t("Paid") : t("Set aside")}</span>
               ${entry.memo ? html`<span class="row-note"><bdi>${entry.memo}</bdi></span>` : null}</a></li>`;
           }
           const mine = message.from === me;
@@ -112,8 +131,13 @@ export default class Thread extends Component {
             <textarea name="text" rows="1" maxlength="1000" aria-label=${t("Message")} value=${text}
               onInput=${(/** @type {any} */ event) => this.setState({ text: event.currentTarget.value })} />
             <button class="button" disabled=${busy || !text.trim()} aria-label=${t("Send")}>${icon("send")}</button></form>`}
-        <p class="center"><button type="button" class="link small" onClick=${this.block}>${blocked ? t("Allow messages again") : t("Block messages")}</button></p>
+        ${loaded
+          ? html`<p class="center"><button type="button" class="link small" onClick=${this.block}>${blocked ? t("Allow messages again") : t("Block messages")}</button></p>`
+          : null}
       </div>
     </${Screen}>`;
   }
 }
+
+/** Each message once, as it was seen last. @param {any[]} messages @returns {any[]} */
+const once = (messages) => [...new Map(messages.map((each) => [each.id, each])).values()];
