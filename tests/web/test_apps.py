@@ -214,6 +214,8 @@ async def test_the_worker_knows_every_file_of_the_app_by_its_hash(site: Site, ap
     own = {f"/static/{path.relative_to(STATIC).as_posix()}" for folder in (app, "phone") for path in (STATIC / folder).rglob("*.js")}
     assert own - {"/static/phone/sw.js"} <= set(files)
     assert {f"/{app}/words/{code}.json" for code in ("ko", "fr")} <= set(files)
+    fetched_later = {"/static/vendor/uqr.mjs"} | ({"/static/proof/verify.js", "/static/vendor/qr/decode.js"} if app == "wallet" else set())
+    assert fetched_later <= set(files), "what is imported when it is needed is needed without a network, too"
     assert not any(address.startswith(("/v1", "/log")) for address in files)
     for address, version in files.items():
         answer = await site.client.get(address)

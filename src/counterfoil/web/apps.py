@@ -59,6 +59,7 @@ _IMPORT = re.compile(
     r"""|\bimport\(\s*["'](?P<later>[^"']+)["']\s*\)""",
     re.MULTILINE,
 )
+_STYLE_IMPORT = re.compile(r"""^@import "(?P<file>[^"]+)";$""", re.MULTILINE)
 _TEXT = re.compile(r"""(?<![\w.$])(?:t(?:\.short)?|n)\(\s*(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")""")
 _BLOCK = re.compile(r"^[ \t]*/\*.*?\*/[ \t]*(?:\n|(?=\S))", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"^[ \t]*//.*\n", re.MULTILINE)
@@ -89,7 +90,7 @@ class Apps:
 
     def __init__(self, config: Config) -> None:
         self._offered = languages(config.languages)
-        self._resources: dict[str, Resource] = _static_files()
+        self._resources: dict[str, Resource] = dict(_static_files())
         self._shells: dict[str, dict[str, Resource]] = {}
         self._manifests: dict[str, dict[str, Resource]] = {}
         for app in APPS:
@@ -169,8 +170,7 @@ class Apps:
         words = catalogue_words(app, code)
         needed = set[str]()
         for module in self.first_load(app):
-            for match in _TEXT.finditer(self._resources[module].body.decode()):
-                needed.add(ast.literal_eval(match["text"]))
+            needed |= _texts(self._resources[module].body)
         texts: dict[str, Any] = words["texts"]
         first = {message: text for message, text in texts.items() if message in needed}
         rest = {message: text for message, text in texts.items() if message not in needed}
@@ -217,6 +217,7 @@ def _manifest(app: str, config: Config, language: Language) -> Resource:
     return Resource(msgspec.json.encode(document), "application/manifest+json")
 
 
+@functools.cache
 def _static_files() -> dict[str, Resource]:
     found = {}
     for path in sorted(STATIC.rglob("*")):
@@ -226,9 +227,15 @@ def _static_files() -> dict[str, Resource]:
             if path.suffix == ".js" and "vendor" not in path.parts:
                 body = without_comments(body.decode()).encode()
             elif path.suffix == ".css":
-                body = _INDENT.sub("", _NOTE.sub("", body.decode())).encode()
+                body = _INDENT.sub("", _NOTE.sub("", _with_imports(path))).encode()
             found[address] = Resource(body, _TYPES[path.suffix])
+    del found["/static/look/ground.css"]  # a part of others
     return found
+
+
+def _with_imports(path: Path) -> str:
+    """A style sheet with those that it imports in their place: a page asks once."""
+    return _STYLE_IMPORT.sub(lambda match: _with_imports(path.parent / match["file"]), path.read_text("utf-8"))
 
 
 def without_comments(code: str) -> str:
@@ -248,11 +255,23 @@ def _imported(resources: dict[str, Resource], main: str, *, later: bool) -> list
         if address in order or address not in resources:
             continue
         order.append(address)
-        for match in _IMPORT.finditer(resources[address].body.decode()):
-            target = match["named"] or match["bare"] or (match["later"] if later else None)
-            if target:
-                waiting.append(_resolved(target, address))
+        at_once, others = _targets(resources[address].body)
+        waiting += [_resolved(target, address) for target in (*at_once, *(others if later else ()))]
     return order
+
+
+@functools.lru_cache(maxsize=512)
+def _targets(body: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a module imports: at once, and when it is needed."""
+    found = list(_IMPORT.finditer(body.decode()))
+    at_once = tuple(match["named"] or match["bare"] for match in found if not match["later"])
+    return at_once, tuple(match["later"] for match in found if match["later"])
+
+
+@functools.lru_cache(maxsize=512)
+def _texts(body: bytes) -> frozenset[str]:
+    """The texts that a module says."""
+    return frozenset(ast.literal_eval(match["text"]) for match in _TEXT.finditer(body.decode()))
 
 
 def _resolved(target: str, address: str) -> str:

@@ -5,6 +5,7 @@ Source: OpenAPI Specification 3.1.1.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
@@ -84,7 +85,11 @@ def _schemas(operations: Sequence[Operation]) -> tuple[dict[Any, Any], dict[str,
     kinds: list[Any] = [problems.Problem]
     for operation in operations:
         kinds += [kind for kind in (operation.body_type, operation.returns) if _is_described(kind)]
-    kinds = list(dict.fromkeys(kinds))
+    return _described(tuple(dict.fromkeys(kinds)))
+
+
+@functools.cache
+def _described(kinds: tuple[Any, ...]) -> tuple[dict[Any, Any], dict[str, Any]]:
     found, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
     for schema in components.values():  # a field that we did not know was there is a mistake of ours, on the way out as well
         if schema.get("type") == "object" and "properties" in schema:

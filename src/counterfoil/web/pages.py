@@ -229,7 +229,7 @@ class Pages:
         environment.globals.update(_=language.text, live=False, problem="")
         currency = self.services.config.currency
         environment.filters.update(
-            money=lambda amount: language.money(amount, currency),
+            money=lambda amount: language.money(amount, currency).replace("-", "\u2212"),
             signed_money=lambda amount: language.signed_money(amount, currency),
             whole=language.whole,
             moment=language.moment,

@@ -94,6 +94,7 @@ def _translations(code: str) -> gettext.NullTranslations:
     return translations
 
 
+@functools.cache
 def catalogue_words(domain: str, code: str) -> dict[str, Any]:
     """A domain's words for scripts: the language, the name of its plural rule, and a text or the forms of a plural for each message.
 
