@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import zxingcpp
+from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from counterfoil.ids import id_text
 from counterfoil.payments.orders import OrderKind
 from counterfoil.web.i18n import Language
 from tests.browser.audit import audit, tidy
-from tests.browser.device import PHONE, device
+from tests.browser.device import DESKTOP, PHONE, device
 from tests.scheme import Person
 from tests.web.logged import LoggedSite, logged
 
@@ -111,6 +117,24 @@ async def test_somebody_with_a_wallet_is_told_how_to_allow_it_and_then_pays(brow
         await page.press("#pin", "Enter")
         await expect(page.locator("h1")).to_have_text("Paid")
         assert payer.balance() == 9_500
+
+
+async def test_the_picture_of_a_receipt_is_read_by_another_program(browser: Browser, served: LoggedSite) -> None:
+    """Drawn by the browser, read by a reader that shares nothing with what made it."""
+    payer, payee = await served.scheme.customer(funds=10_000), await served.scheme.merchant()
+    path = f"/v1/payments/{id_text((await payer.pay(payee, 1_250)).payment.id)}/proof"
+    served.settle()
+    picture = await served.call(payer, "GET", path, headers={"Accept": "image/svg+xml"})
+    side = re.search(r'viewBox="0 0 (\d+) \1"', picture.text)
+    assert side is not None
+    async with device(browser, size=DESKTOP) as context:
+        page = await context.new_page()
+        data = base64.b64encode(picture.content).decode()
+        await page.set_content(f'<img width="{4 * int(side[1])}" alt="" src="data:image/svg+xml;base64,{data}">')
+        seen = await page.locator("img").screenshot()
+    receipt = (await served.ok(payer, "GET", path))["qr"]
+    assert receipt.startswith("CF1:")
+    assert [found.text for found in zxingcpp.read_barcodes(Image.open(io.BytesIO(seen)))] == [receipt]
 
 
 @pytest.mark.parametrize(("language", "theme"), [("en", "light"), ("ko", "dark"), ("fr", "light")])

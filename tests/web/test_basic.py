@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,8 +13,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from babel.messages.extract import extract_from_file
-from babel.messages.pofile import read_po
 
 from counterfoil.errors import TooMany, Unavailable
 from counterfoil.ids import id_text, new_id
@@ -26,12 +24,11 @@ from counterfoil.payments.types import Acknowledgement
 from counterfoil.web.basic import SIGN_INS_PER_MINUTE
 from counterfoil.web.basic_views import PAGE_SIZE, read_amount
 from counterfoil.web.holder_sessions import DRAFTS_MAX, IDLE_S_MAX, LIFETIME_S_MAX, SESSIONS_MAX, HolderSessions
-from counterfoil.web.i18n import Language, catalogue_path
+from counterfoil.web.i18n import Language
 from counterfoil.web.values import parse_base64
 from tests.scheme import MovedClock, Person
 from tests.web.site import Site, serving
 
-WEB = Path(__file__).parents[2] / "src/counterfoil/web"
 PIN = "2580"
 PAGE_BYTES_MAX = 6_000
 asynchronous = pytest.mark.asyncio(loop_scope="module")
@@ -514,28 +511,3 @@ def test_sessions_end_by_themselves_and_are_bounded() -> None:
     sessions.end(last)
     assert sessions.find(last) is None
     assert DRAFTS_MAX > 1
-
-
-def messages() -> Iterator[str]:
-    """Every text of these pages."""
-    for template in sorted((WEB / "templates/basic").glob("*.html")):
-        for _, message, _, _ in extract_from_file("jinja2", template):
-            yield str(message)
-    for module in ("basic.py", "basic_views.py"):
-        for _, message, _, _ in extract_from_file("python", WEB / module, keywords={"N_": None, "text": None}):
-            yield str(message)
-
-
-@pytest.mark.parametrize("code", ["ko", "fr"])
-def test_the_catalogue_has_every_text_and_no_other(code: str) -> None:
-    with catalogue_path("basic", code).open("rb") as file:
-        catalogue = read_po(file, locale=code)
-    needed = set(messages())
-    assert len(needed) > 50
-    assert needed == {message.id for message in catalogue if message.id}
-    for message in catalogue:
-        if message.id:
-            assert message.string, message.id
-            assert not message.fuzzy, message.id
-            assert not list(message.check(catalogue)), message.id
-            assert set(re.findall(r"%\(\w+\)s", str(message.id))) == set(re.findall(r"%\(\w+\)s", str(message.string))), message.id

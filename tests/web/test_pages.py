@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
-from pathlib import Path
 
 import httpx2
 import pytest
-from babel.messages.extract import extract_from_file
-from babel.messages.pofile import read_po
 
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import TooMany
@@ -22,15 +19,13 @@ from counterfoil.money import Currency
 from counterfoil.parties.types import StaffRole
 from counterfoil.payments.orders import OrderKind
 from counterfoil.web import staff_views
-from counterfoil.web.i18n import Language, catalogue_path, languages, negotiate
+from counterfoil.web.i18n import Language, languages, negotiate
 from counterfoil.web.services import CheckResult
 from counterfoil.web.sessions import KEPT_MAX, LINK_LIFETIME_S, SESSION_LIFETIME_S, StaffSessions
 from counterfoil.web.staff_views import StaffViews
 from tests.scheme import MovedClock
 from tests.web.site import Site
 
-WEB = Path(__file__).parents[2] / "src/counterfoil/web"
-TEMPLATES = sorted((WEB / "templates").glob("*.html"))
 asynchronous = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -350,28 +345,3 @@ def test_amounts_are_written_as_the_language_does() -> None:
     assert Language("fr").money(123_456_789, dollars) == "1\u202f234\u202f567,89"
     assert Language("ko").money(1_234_567, won) == "1,234,567"
     assert [Language("en").signed_money(amount, dollars) for amount in (5, 0, -5)] == ["+0.05", "0.00", "\u22120.05"]
-
-
-def messages() -> Iterator[str]:
-    """Every text that a page can say."""
-    for template in TEMPLATES:
-        for _, message, _, _ in extract_from_file("jinja2", template):
-            yield str(message)
-    for module in ("apps.py", "pages.py", "staff_views.py", "proof_views.py", "proof_words.py"):
-        for _, message, _, _ in extract_from_file("python", WEB / module, keywords={"N_": None, "text": None}):
-            yield str(message)
-
-
-@pytest.mark.parametrize("code", ["ko", "fr"])
-def test_a_catalogue_has_every_text_and_no_other(code: str) -> None:
-    with catalogue_path("pages", code).open("rb") as file:
-        catalogue = read_po(file, locale=code)
-    needed = set(messages())
-    assert len(needed) > 100
-    assert needed == {message.id for message in catalogue if message.id}
-    for message in catalogue:
-        if message.id:
-            assert message.string, message.id
-            assert not message.fuzzy, message.id
-            assert not list(message.check(catalogue)), message.id
-            assert set(re.findall(r"%\(\w+\)s", str(message.id))) == set(re.findall(r"%\(\w+\)s", str(message.string))), message.id

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
 from counterfoil.web.apps import without_comments
@@ -21,11 +22,20 @@ from counterfoil.web.problems import classes
 from tests.web.site import Site
 
 I18N = Path(catalogue_path("errors", "ko")).parent
-STATIC = I18N.parent / "static"
+WEB = I18N.parent
+STATIC = WEB / "static"
 CODES = ("ko", "fr")
 DOMAINS = sorted({path.name.split(".")[0] for path in I18N.glob("*.po")})
 SCRIPTS = ("wallet", "till")
 """Domains whose texts stand in scripts of that folder."""
+SERVED = {
+    "pages": ("templates/*.html", "apps.py", "pages.py", "staff_views.py", "proof_views.py", "proof_words.py"),
+    "basic": ("templates/basic/*.html", "basic.py", "basic_views.py"),
+    "slips": ("templates/pay/*.html", "till_pages.py"),
+    "statements": ("statement_words.py",),
+}
+"""Domains whose texts the server says itself, and where they stand."""
+KEYWORDS = {"_": None, "N_": None, "text": None}
 SHORT_MAX = 14
 """Width of a button's or a tab's text; a Hangul counts 2."""
 
@@ -80,6 +90,7 @@ def test_a_catalogue_is_whole(domain: str, code: str) -> None:
         assert not message.fuzzy, message.id
         forms = [message.string] if isinstance(message.string, str) else list(message.string or ())
         assert len(forms) == (found.num_plurals if message.pluralizable else 1), message.id
+        assert not list(message.check(found)), message.id
         for form in forms:
             assert form, message.id
             ids = [message.id] if isinstance(message.id, str) else list(message.id)
@@ -124,10 +135,48 @@ def test_a_text_is_translated_alike_wherever_it_stands(code: str) -> None:
     assert not unlike, unlike
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_french_marks_stay_with_their_words(domain: str) -> None:
+    for message, forms in texts(domain, "fr").items():
+        for form in forms:
+            assert not re.search(r" (?:[:;?!»]|%%)|« |'", form), f"{message}: a space before : ; ? ! » and after « does not break; ’ not '"
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_korean_speaks_in_one_manner(domain: str) -> None:
+    for message, forms in texts(domain, "ko").items():
+        for form in forms:
+            assert not re.search(r"니다(?![가-힣])", form), f"{message}: 해요체, not 합니다체"
+
+
 def test_every_error_has_its_sentence_in_the_catalogue() -> None:
     sentences = {error.sentence() for error in classes()}
     assert len(sentences) > 40
     assert set(texts("errors", "ko")) == sentences
+
+
+# The server's own pages
+
+
+def said(domain: str) -> set[str]:
+    """Every text that the server's sources of a domain can say."""
+    found = set[str]()
+    for pattern in SERVED[domain]:
+        for path in sorted(WEB.glob(pattern)):
+            method = "jinja2" if path.suffix == ".html" else "python"
+            found |= {str(message) for _, message, _, _ in extract_from_file(method, path, keywords=KEYWORDS)}
+    return found
+
+
+@pytest.mark.parametrize("domain", SERVED)
+def test_the_texts_of_the_servers_pages_are_in_its_catalogue_and_no_others(domain: str) -> None:
+    used = said(domain)
+    assert len(used) > 20
+    assert used == set(texts(domain, "ko")), used ^ set(texts(domain, "ko"))
+
+
+def test_every_catalogue_is_held_against_what_is_said() -> None:
+    assert set(DOMAINS) == {*SERVED, *SCRIPTS, "errors"}
 
 
 # Scripts
