@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from counterfoil.clock import SystemClock
 from counterfoil.commands.demo.cast import Cast, id_of
 from counterfoil.commands.demo.dice import Dice
 from counterfoil.commands.demo.fill import Filling
-from counterfoil.commands.demo.run import MARK, prepare, settled, terms_of
+from counterfoil.commands.demo.run import MARK, callable_as, prepare, settled, terms_of
 from counterfoil.commands.demo.town import MERCHANTS, Agent, Bank, Member, Merchant, Person, town
 from counterfoil.commands.demo.trade import Trading
 from counterfoil.commands.output import Output, WrongUse
@@ -115,6 +116,20 @@ async def test_a_town_that_was_left_half_filled_is_filled_anew(tmp_path: Path, s
     again, _ = await filled(tmp_path)
     assert len(again) == 238
     assert run("check", "--data", tmp_path).code == 0
+
+
+def test_commands_are_told_as_the_reader_can_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin")
+    assert callable_as("counterfoil") == "counterfoil"
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.chdir(programs.parent)
+    assert callable_as("counterfoil") == f"{programs.name}/counterfoil"
+    other = tmp_path / "counterfoil"
+    other.write_text("#!/bin/sh\n", "utf-8")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert callable_as("counterfoil") == f"{programs.name}/counterfoil", "another program of that name"
 
 
 def test_everybody_has_a_name_a_number_and_a_handle_that_the_scheme_takes() -> None:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -228,6 +229,7 @@ def describe(config: Config, services: Services, cast: Cast, server: str, token:
         people.append({"role": role, "name": actor.who.name, "address": _address(actor), "key": str(path), "link": borrow(actor, server)})
     customer, agent, treasurer = people[0]["key"], people[6]["key"], people[8]["key"]
     link = f"{server}{sign_in_path(token)}"
+    program, verifier = callable_as("counterfoil"), callable_as("counterfoil-verify")
     lines = [
         f"{NAME} is open: {len(cast.people)} people, {len(cast.merchants)} merchants, {len(cast.agents)} agents, {len(cast.banks)} banks.",
         "",
@@ -239,7 +241,7 @@ def describe(config: Config, services: Services, cast: Cast, server: str, token:
         f"                (of {cast.find(TILL_OF).who.name}; clerks Margaux and Émile, PIN {PIN})",
         f"  Proof page    {server}/proof",
         f"  Staff pages   {link}",
-        f"                (works once, within 5 minutes; then: counterfoil staff login --key {treasurer})",
+        f"                (works once, within 5 minutes; then: {program} staff login --key {treasurer})",
         f"  API           {server}/openapi.json",
         "",
         "Wallets of others (each link lends that person's key to the browser that opens it; no server is sent it):",
@@ -249,19 +251,19 @@ def describe(config: Config, services: Services, cast: Cast, server: str, token:
         *(f"  {each['role']:<18} {each['key']}  {plain(each['name'])}  {each['address']}" for each in people),
         "",
         "Try it in another terminal:",
-        f"  counterfoil wallet balance --key {customer}",
-        f"  counterfoil wallet pay @neema_fruit 2.50 --memo mangoes --key {customer}",
-        f"  counterfoil wallet history --limit 5 --key {customer}",
-        f"  counterfoil wallet cash-in 20 --agent @{cast.agents[0].label} --key {customer}",
-        f"  counterfoil wallet requests --key {agent}",
-        f"  counterfoil staff proposals --key {treasurer}",
-        "  counterfoil wallet create --number +13405550199 --name 'Your Name' --pin 2580 --key my.key"
+        f"  {program} wallet balance --key {customer}",
+        f"  {program} wallet pay @neema_fruit 2.50 --memo mangoes --key {customer}",
+        f"  {program} wallet history --limit 5 --key {customer}",
+        f"  {program} wallet cash-in 20 --agent @{cast.agents[0].label} --key {customer}",
+        f"  {program} wallet requests --key {agent}",
+        f"  {program} staff proposals --key {treasurer}",
+        f"  {program} wallet create --number +13405550199 --name 'Your Name' --pin 2580 --key my.key"
         + ("" if server.endswith(f":{PORT}") else f" --server {server}"),
         "",
         "Prove a payment without trusting this program:",
-        f"  counterfoil wallet pay @neema_fruit 2.50 --memo mangoes --key {customer}",
-        f"  counterfoil wallet proof --out mangoes.tlog-proof --key {customer}",
-        f"  counterfoil-verify receipt mangoes.tlog-proof --policy {policy_path(config)}",
+        f"  {program} wallet pay @neema_fruit 2.50 --memo mangoes --key {customer}",
+        f"  {program} wallet proof --out mangoes.tlog-proof --key {customer}",
+        f"  {verifier} receipt mangoes.tlog-proof --policy {policy_path(config)}",
         "",
         "Ctrl-C ends it.",
     ]
@@ -285,6 +287,14 @@ def borrow(actor: Actor, server: str) -> str:
     if not actor.signer:
         return ""
     return f"{for_browsers(server)}/wallet/#/borrow?device={id_text(actor.device)}&seed={base64_text(actor.key.encode())}"
+
+
+def callable_as(program: str) -> str:
+    """How somebody in this folder calls a program of ours: by its name where a shell finds it, else by its place."""
+    beside = Path(sys.executable).with_name(program)
+    found = shutil.which(program)
+    is_ours = not beside.exists() or (found is not None and Path(found).samefile(beside))
+    return program if is_ours else os.path.relpath(beside)
 
 
 def for_browsers(server: str) -> str:
