@@ -156,7 +156,7 @@ async def test_a_token_does_what_its_scopes_say_and_nothing_else(site: Site) -> 
 async def test_a_token_of_another_shop_sees_and_refunds_nothing_here(site: Site) -> None:
     shop, other, payer = await site.scheme.merchant(), await site.scheme.merchant(funds=900), await site.scheme.customer(funds=1_000)
     paid = (await site.pay(payer.sign(payer.order(shop, 400)))).json()
-    token, before = await site.token(other, *Scope), other.balance()
+    token, before = await site.token(other, *(scope for scope in Scope if scope is not Scope.TILL)), other.balance()
     refund = {"id": id_text(new_id(site.services.clock)), "payment": paid["id"], "amount": 100}
     assert await code(site, token, "POST", "/v1/merchant/refunds", refund) == "payment_not_found"
     assert await code(site, token, "GET", f"/v1/payments/{paid['id']}") == "payment_not_found"

@@ -39,8 +39,9 @@ export function Network({ till }) {
     ? waiting ? n("No network. %(count)s thing waits.", "No network. %(count)s things wait.", waiting) : t("No network.")
     : waiting && !till.people.session ? n("%(count)s thing waits until somebody signs in.", "%(count)s things wait until somebody signs in.", waiting)
       : "";
-  return html`${till.shop?.scheme.sandbox && html`<p class="strip">${t("A sandbox: no money here is real.")}</p>`}
-    <div role="status" class=${text ? "strip" : ""}>${text && html`${icon(trouble ? "refused" : "offline")}<span>${text}</span>`}</div>`;
+  return html`<div role="status">
+    ${till.shop?.scheme.sandbox && html`<p class="sandbox">${t("A sandbox: no money here is real.")}</p>`}
+    ${text && html`<p class="strip">${icon(trouble ? "refused" : "offline")}<span>${text}</span></p>`}</div>`;
 }
 
 /** @param {string} code of what is wrong with the device's storage */
