@@ -10,6 +10,7 @@ import pytest
 
 from counterfoil.payments.types import SignedOrder
 from counterfoil.web.protocol import PaymentProtocol
+from counterfoil.web.server import listening
 from tests.scheme import Person
 from tests.web.site import Site, signed_body
 
@@ -234,3 +235,17 @@ async def test_wrong_signatures_count_against_the_address_behind_the_proxy(site:
         assert await ask(wrong, "203.0.113.7") == (401, "wrong_signature")
     assert await ask(right, "203.0.113.7") == (429, "too_many")
     assert (await ask(right, "203.0.113.8"))[0] == 200
+
+
+async def test_a_connection_that_was_accepted_in_the_moment_of_the_stop_is_not_answered_any_more(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PaymentProtocol, "shutdown", lambda self: None)  # the server has not heard of it yet
+    async with listening(site.app, host="127.0.0.1", port=0) as address:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"never")
+    writer.close()

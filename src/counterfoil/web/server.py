@@ -78,3 +78,7 @@ async def listening(application: Application, *, host: str, port: int) -> AsyncI
         server.should_exit = True
         await serving
         bound.close()
+        for connection in list(server.server_state.connections):  # accepted in the moment of the stop: nobody is here to answer
+            transport: asyncio.Transport | None = connection.transport
+            if transport is not None:
+                transport.abort()
