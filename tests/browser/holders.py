@@ -38,6 +38,7 @@ class Holder:
 
     async def looks_right(self, *, catalogue: str | None = "wallet") -> None:
         """Nothing is untidy or unusable in what is shown, and no script has broken so far."""
+        await expect(self.page.locator(".bar h1")).to_be_visible()
         await audit(self.page)
         await tidy(self.page, catalogue=catalogue, names=[*NAMES, self.number], cut=CUT)
         assert not self.broken

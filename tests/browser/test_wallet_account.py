@@ -126,6 +126,7 @@ async def test_cash_is_brought_to_an_agent_and_fetched_again_and_both_sign(
         await expect(page.locator(".stub")).to_have_attribute("data-state", "paid")
         assert rose.balance() == 10_000
         await page.locator(".low a.button").click()
+        await expect(page.locator(".bar button")).to_have_count(2)  # the payment, which can be shared
         await expect(page.locator(".stub .amount-large")).to_contain_text("20.00")
         await rose.looks_right()
 
