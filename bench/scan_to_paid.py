@@ -59,7 +59,11 @@ MARKS = """
     if (!('scanned' in marks)) marks.looked = performance.now();
     return look.apply(this, args);
   };
-  addEventListener('hashchange', () => { if (location.hash.startsWith('#/pay?code=')) mark('scanned'); }, { capture: true });
+  const told = performance.mark;
+  performance.mark = function (name, ...args) {
+    if (name === 'code') mark('scanned');
+    return told.call(this, name, ...args);
+  };
   addEventListener('click', (event) => { if (event.target.closest('.consent')) mark('agreed'); }, { capture: true });
   new MutationObserver(() => {
     if ('scanned' in marks && !('asked' in marks) && document.querySelector('.consent button:enabled')) painted('asked');

@@ -46,7 +46,6 @@ export const PATHS = {
   bell: "M6 17V11a6 6 0 0 1 12 0v6l2 2H4zM10 22h4",
   basket: "M3 9h18l-2 11H5zM8 9l3-6M16 9l-3-6",
   day: "M4 6h16v15H4zM4 10h16M8 3v5M16 3v5",
-  star: "M12 4l2.5 5.3 5.7.7-4.2 4 1.1 5.7L12 17l-5.1 2.7L8 14 3.8 10l5.7-.7z",
 };
 
 /**

@@ -20,7 +20,7 @@ export class CameraError extends Error {
  * Shows the camera in `video` and looks for codes until `signal` ends it or `onText` says that it has what it wants.
  *
  * @param {HTMLVideoElement} video
- * @param {{signal: AbortSignal, onText: (text: string) => boolean|void}} options onText: true ends the search
+ * @param {{signal: AbortSignal, onText: (text: string) => Promise<boolean>|boolean|void}} options onText: true ends the search
  * @returns {Promise<void>} throws CameraError
  */
 export async function scan(video, { signal, onText }) {
@@ -43,7 +43,7 @@ export async function scan(video, { signal, onText }) {
     const look = await looker();
     while (!signal.aborted) {
       const text = video.videoWidth ? await look(video, video.videoWidth, video.videoHeight) : null;
-      if (signal.aborted || (text !== null && onText(text) === true)) return;
+      if (signal.aborted || (text !== null && (await onText(text)) === true)) return;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   } finally {

@@ -1,12 +1,16 @@
 // @ts-check
 /** Ed25519: by the browser, or by noble where the browser is too old for it. Source: RFC 8032 §5.1. */
 
-import { joined } from "./bytes.js";
+import { hex, joined } from "./bytes.js";
 
 /** @typedef {Uint8Array<ArrayBuffer>} Bytes */
 
 /** PKCS #8 around the 32 bytes of a seed. Source: RFC 8410 §7 */
 const PKCS8 = Uint8Array.from([48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32]);
+
+/** Keys that were imported, by their bytes in hexadecimal: it is mostly the operator's. @type {Map<string, CryptoKey>} */
+const known = new Map();
+const KNOWN_MAX = 16;
 
 /**
  * @param {Uint8Array} key 32 bytes
@@ -16,14 +20,17 @@ const PKCS8 = Uint8Array.from([48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34
  */
 export async function verify(key, signature, message) {
   if (key.length !== 32 || signature.length !== 64) return false;
-  let imported;
+  const name = hex(key);
+  let imported = known.get(name);
   try {
-    imported = await crypto.subtle.importKey("raw", /** @type {Bytes} */ (key), { name: "Ed25519" }, false, ["verify"]);
+    imported ??= await crypto.subtle.importKey("raw", /** @type {Bytes} */ (key), { name: "Ed25519" }, false, ["verify"]);
   } catch (error) {
     if (!isUnknown(error)) return false;
     const { verifyAsync } = await noble();
     return verifyAsync(signature, message, key, { zip215: false }).catch(() => false);
   }
+  if (known.size >= KNOWN_MAX) known.clear();
+  known.set(name, imported);
   return crypto.subtle.verify({ name: "Ed25519" }, imported, /** @type {Bytes} */ (signature), /** @type {Bytes} */ (message));
 }
 

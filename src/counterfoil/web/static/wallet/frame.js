@@ -17,8 +17,12 @@ import { formatMoment, formatMoney, rest, t } from "/static/phone/words.js";
  * @param {{replace?: boolean}} [how] replace: the screen that is left cannot be gone back to
  */
 export function go(path, { replace = false } = {}) {
-  if (replace) location.replace(`#${path}`);
-  else location.hash = path;
+  if (!replace) {
+    location.hash = path;
+    return;
+  }
+  history.replaceState({ inside: true }, "", `#${path}`);
+  dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
 /** Goes back to the screen before, or home when the wallet was opened right here. */

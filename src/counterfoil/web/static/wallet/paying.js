@@ -32,8 +32,20 @@ export async function checkCode(wallet, { scheme, signature, signed }) {
   return scheme === mark && signature !== null && verify(fromBase64url(operatorKey), signature, signed);
 }
 
+/** The code that was read last: one screen after the other asks for it. @type {{text: string, said: Promise<View>}|null} */
+let last = null;
+
 /** @param {Wallet} wallet @param {string} text @returns {Promise<View>} */
-export async function readCode(wallet, text) {
+export function readCode(wallet, text) {
+  if (last?.text !== text) {
+    const code = (last = { text, said: readAnew(wallet, text) });
+    code.said.catch(() => last === code && (last = null));
+  }
+  return last.said;
+}
+
+/** @param {Wallet} wallet @param {string} text @returns {Promise<View>} */
+async function readAnew(wallet, text) {
   const code = read(text);
   const { mark, currency } = await wallet.terms();
   if (code.kind === "foreign") return code;

@@ -316,9 +316,16 @@ export class Wallet extends EventTarget {
 
   // Paying
 
+  /** @type {typeof import("./paying.js")|null} */
+  #module = null;
+
+  async #paying() {
+    return (this.#module ??= await import("./paying.js"));
+  }
+
   /** Whom a number, @handle or merchant code means. Offline: only those who were paid before. @param {string} address @returns {Promise<View>} */
   async resolve(address) {
-    return (await import("./paying.js")).resolve(this, address);
+    return (await this.#paying()).resolve(this, address);
   }
 
   /**
@@ -329,7 +336,7 @@ export class Wallet extends EventTarget {
    * @returns {Promise<View>}
    */
   async readCode(text) {
-    return (await import("./paying.js")).readCode(this, text);
+    return (await this.#paying()).readCode(this, text);
   }
 
   /**
@@ -339,12 +346,12 @@ export class Wallet extends EventTarget {
    * @returns {Promise<View>} {payee, payee_name, service, amount, fee, fee_paid_by, total, received, offline}
    */
   async quote(wish) {
-    return (await import("./paying.js")).quote(this, wish);
+    return (await this.#paying()).quote(this, wish);
   }
 
   /** As `quote`, at once and without asking; null where only the server knows. @param {import("./paying.js").Wish} wish @returns {Promise<View|null>} */
   async price(wish) {
-    return (await import("./paying.js")).price(this, wish);
+    return (await this.#paying()).price(this, wish);
   }
 
   /**
@@ -397,17 +404,17 @@ export class Wallet extends EventTarget {
    * @returns {Promise<View>}
    */
   async ask(wish) {
-    return (await import("./paying.js")).ask(this, wish);
+    return (await this.#paying()).ask(this, wish);
   }
 
   /** Says no to a request. @param {string} id */
   async decline(id) {
-    return (await import("./paying.js")).endRequest(this, id, "decline");
+    return (await this.#paying()).endRequest(this, id, "decline");
   }
 
   /** Takes one's own request back. @param {string} id */
   async cancel(id) {
-    return (await import("./paying.js")).endRequest(this, id, "cancel");
+    return (await this.#paying()).endRequest(this, id, "cancel");
   }
 
   /** A request as it stands, also one that is not in the list; until the next refresh it is. @param {string} id @returns {Promise<View>} */

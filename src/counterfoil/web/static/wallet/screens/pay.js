@@ -104,7 +104,7 @@ export default class Pay extends Component {
       return html`<${Screen} wallet=${wallet} title=${title}><div class="empty">${icon("alert")}<p role="alert">${problem}</p>
         <p><a class="button" href="#/scan">${t("Scan again")}</a></p></div></${Screen}>`;
     }
-    return html`<${Screen} wallet=${wallet} title=${title} key=${step}>
+    return html`<${Screen} wallet=${wallet} title=${title} key=${step === "reading" ? "consent" : step}>
       ${step === "reading" ? html`<p aria-busy="true" />` : step === "whom" ? this.whom() : step === "amount" ? this.amount() : this.last()}
     </${Screen}>`;
   }

@@ -45,8 +45,8 @@ export default class Scan extends Component {
     }
   }
 
-  /** @param {string} text @returns {boolean} whether it was something for us */
-  take(text) {
+  /** @param {string} text @returns {Promise<boolean>} whether it was something for us */
+  async take(text) {
     if (text.startsWith("CFD1:")) {
       this.ended.abort();
       go(`/devices?add=${encodeURIComponent(text)}`, { replace: true });
@@ -60,9 +60,6 @@ export default class Scan extends Component {
     }
     try {
       read(text);
-      this.ended.abort();
-      go(`/pay?code=${encodeURIComponent(text)}`, { replace: true });
-      return true;
     } catch (error) {
       const problem = codeProblem(error);
       if (!problem) throw error;
@@ -70,6 +67,13 @@ export default class Scan extends Component {
       this.seen = text;
       return false;
     }
+    performance.mark("code");
+    // Its signature is checked while the camera's picture still stands: the next picture is the question. What is wrong is said there.
+    await this.props.wallet.readCode(text).catch(() => {});
+    if (this.ended.signal.aborted) return true;
+    this.ended.abort();
+    go(`/pay?code=${encodeURIComponent(text)}`, { replace: true });
+    return true;
   }
 
   /** @param {any} event */
@@ -80,7 +84,7 @@ export default class Scan extends Component {
     const { readPicture } = await import("/static/phone/camera.js");
     const text = await readPicture(file).catch(() => null);
     if (text === null) this.setState({ problem: t("There is no code in this picture, or it is not sharp enough.") });
-    else this.take(text);
+    else await this.take(text);
   };
 
   render() {
