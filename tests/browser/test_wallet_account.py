@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -73,7 +74,7 @@ async def saved(page: Page, button: str, folder: Path) -> Path:
 async def verified(path: Path, folder: Path) -> dict[str, Any]:
     """What the independent verifier says of a receipt that somebody was given."""
     (folder / "policy.txt").write_text(policy())
-    program = ["counterfoil-verify", "receipt", str(path), "--policy", str(folder / "policy.txt"), "--json"]
+    program = [sys.executable, "-m", "counterfoil_verify", "receipt", str(path), "--policy", str(folder / "policy.txt"), "--json"]
     run = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
     said, _ = await run.communicate()
     found: dict[str, Any] = json.loads(said)

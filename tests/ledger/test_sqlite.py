@@ -255,7 +255,7 @@ def test_table_refuses_what_no_code_should_write(path: Path) -> None:
 
 def test_log_is_moved_into_the_file_while_writing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_checkpoint, "INTERVAL_S", 0.005)
-    monkeypatch.setattr(sqlite_checkpoint, "WAL_SIZE_MAX_BYTES", 500_000)
+    monkeypatch.setattr(sqlite_schema, "WAL_SIZE_MAX_BYTES", 500_000)
     engine = SqliteEngine.open(folder / "ledger")
     engine.create_accounts(ACCOUNTS, START)
     ids = iter(range(1, 10**9))
@@ -274,7 +274,7 @@ def test_log_is_moved_into_the_file_while_writing(folder: Path, monkeypatch: pyt
 
 def test_long_reader_holds_up_no_write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_checkpoint, "INTERVAL_S", 0.001)
-    monkeypatch.setattr(sqlite_checkpoint, "WAL_SIZE_MAX_BYTES", 1)
+    monkeypatch.setattr(sqlite_schema, "WAL_SIZE_MAX_BYTES", 1)
     engine = SqliteEngine.open(
         folder / "ledger", connect=lambda p: sqlite3.connect(p, isolation_level=None, check_same_thread=False, timeout=5)
     )
@@ -286,9 +286,16 @@ def test_long_reader_holds_up_no_write(folder: Path, monkeypatch: pytest.MonkeyP
         assert timeless(engine.create_transfers([plain(id_new)], START)) == ["CREATED"]
         time.sleep(0.005)
     assert reader.execute("SELECT count(*) FROM events").fetchone() == (0,)
+    longest = (folder / "ledger-wal").stat().st_size
     reader.close()
+    ids = iter(range(100, 10**9))
+    until = time.monotonic() + 60
+    while (folder / "ledger-wal").stat().st_size > longest / 2:
+        assert time.monotonic() < until, "the log is never cut"
+        assert timeless(engine.create_transfers([plain(next(ids))], START)) == ["CREATED"]
+        time.sleep(0.005)
     engine.close()
-    assert audit(folder / "ledger") == 99
+    assert audit(folder / "ledger") == next(ids) - 1
 
 
 # Faults

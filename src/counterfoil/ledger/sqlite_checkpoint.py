@@ -17,8 +17,6 @@ from counterfoil.ledger import sqlite_schema
 INTERVAL_S: Final = 0.25
 BUSY_TIMEOUT_MS: Final = 10
 """How long a RESTART may wait for readers: it holds up the writer meanwhile. Then it gives up until the next interval."""
-WAL_SIZE_MAX_BYTES: Final = 64 * 1024 * 1024
-"""Above it, the log is begun anew (it may be larger for a moment)."""
 
 
 class Checkpointer:
@@ -61,6 +59,6 @@ class Checkpointer:
 
     def _checkpoint(self) -> None:
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if self._wal.stat().st_size > WAL_SIZE_MAX_BYTES:
+        if self._wal.stat().st_size > sqlite_schema.WAL_SIZE_MAX_BYTES:
             # Most was moved a moment ago, so the writer hardly waits. Somebody who reads for long makes it give up: next time.
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()

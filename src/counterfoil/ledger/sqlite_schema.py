@@ -35,6 +35,8 @@ NARROW_MAX: Final = 2**63 - 1
 BUSY_TIMEOUT_MS: Final = 1_000
 """How long a write waits for another's lock (a backup, our own checkpoint) before the answer is Unavailable."""
 CACHE_SIZE_KIB: Final = 32_768
+WAL_SIZE_MAX_BYTES: Final = 64 * 1024 * 1024
+"""Above it the write-ahead log is begun anew; it may be larger for a moment."""
 MARK_INTERVAL: Final = 64
 """Events of an account between two of its marks: a walk to any past moment takes fewer steps than this. A power of two."""
 
@@ -165,6 +167,7 @@ def prepare_writer(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA synchronous = FULL")  # a payment acknowledged is a payment kept
     db.execute("PRAGMA fullfsync = ON")  # macOS: its fsync alone does not reach the medium; elsewhere without effect
     db.execute("PRAGMA wal_autocheckpoint = 0")  # commits must not pay for checkpoints; see sqlite_checkpoint
+    db.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_MAX_BYTES}")  # a log that was long once is cut when it begins anew
     db.execute(f"PRAGMA cache_size = -{CACHE_SIZE_KIB}")
     if new:
         db.execute("BEGIN IMMEDIATE")

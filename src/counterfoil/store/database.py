@@ -299,18 +299,26 @@ class Store:
 
     async def _keep_log_short(self) -> None:
         """Starts a checkpoint now and then, beside the writes; waits for it only when the log has become long."""
-        if not self._is_sqlite or (self._checkpoint is not None and not self._checkpoint.done()):
+        if not self._is_sqlite:
+            return
+        if self._checkpoint is not None and not self._checkpoint.done():
+            if self._log_is_long():
+                await asyncio.wait([self._checkpoint])
             return
         now = self._monotonic_s()
         if now - self._checkpoint_at < CHECKPOINT_INTERVAL_S:
             return
         self._checkpoint_at = now
+        is_long = self._log_is_long()
+        mode = "RESTART" if is_long else "PASSIVE"
+        self._checkpoint = asyncio.get_running_loop().run_in_executor(self._checkpoint_thread, self._make_checkpoint, mode)
+        if is_long:
+            await asyncio.wait([self._checkpoint])
+
+    def _log_is_long(self) -> bool:
         with contextlib.suppress(OSError):
-            wal_size = Path(f"{self.url.database}-wal").stat().st_size  # noqa: ASYNC240 - microseconds, no disk access
-            mode = "RESTART" if wal_size > WAL_SIZE_MAX else "PASSIVE"
-            self._checkpoint = asyncio.get_running_loop().run_in_executor(self._checkpoint_thread, self._make_checkpoint, mode)
-            if mode == "RESTART":
-                await asyncio.wait([self._checkpoint])
+            return Path(f"{self.url.database}-wal").stat().st_size > WAL_SIZE_MAX
+        return False
 
     def _make_checkpoint(self, mode: str) -> None:
         try:
@@ -436,6 +444,7 @@ def _create_engine(url: URL, *, writer: bool) -> Engine:
         connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged is kept
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # a background connection does it, or COMMIT would stall now and then
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_MAX}")  # or a log that was long once would look long for ever
         if not writer:
             connection.execute("PRAGMA query_only = ON")
 
