@@ -17,19 +17,43 @@ const SOON_MS = 400;
  *   memo: string, reference: string|null, hold: boolean, quote: any, problem: string, step: "reading"|"whom"|"amount"|"consent"}} State
  */
 
+/** The question for the code that was scanned last, until it is asked. @type {{code: string, given: Partial<State>, price: any}|null} */
+let scanned = null;
+
+/**
+ * Works out what a code asks for while the camera's picture still stands, so that the next picture is the question. What cannot
+ * be asked at once, or is wrong, is left to the screen.
+ *
+ * @param {string} code @param {import("../wallet.js").Wallet} wallet
+ */
+export async function workOut(code, wallet) {
+  const given = await fromCode(code, wallet);
+  const price = given.amount ? await priceOf(given, wallet) : null;
+  scanned = price ? { code, given, price } : null;
+}
+
+/** What was worked out for `code`, once. @param {string|null} code @returns {Partial<State>} */
+function takeOver(code) {
+  const found = scanned;
+  scanned = null;
+  return found && found.code === code ? { ...found.given, quote: found.price, step: "consent" } : {};
+}
+
 /** @extends {Component<import("../frame.js").ScreenProps, State>} */
 export default class Pay extends Component {
   /** @type {any} */
   state = {
     payee: null, claimed: "", confirmed: false, amount: null, fixed: false, memo: "", reference: null, hold: false, quote: null,
-    problem: "", step: this.props.query.get("code") ? "reading" : "whom",
+    problem: "", step: this.props.query.get("code") ? "reading" : "whom", ...takeOver(this.props.query.get("code")),
   };
 
   /** Nothing that is on the screen changes any more. */
   agreed = false;
 
   componentDidMount() {
-    void this.begin();
+    const { step, quote } = this.state;
+    if (step === "consent") this.confirm(quote);
+    else void this.begin();
   }
 
   async begin() {
@@ -52,28 +76,30 @@ export default class Pay extends Component {
    */
   async consent(amount, given = {}) {
     const { wallet } = this.props;
-    const { payee, hold, reference, confirmed } = { ...this.state, ...given };
-    const wish = { account: payee.account, amount, kind: hold ? "hold" : "pay", reference, payeeKind: payee.kind };
-    const price = confirmed && payee.name ? await wallet.price(wish) : null;
-    const quote = price ?? (await wallet.quote(wish));
-    const name = (price ? "" : quote.payee_name) || payee.name;
-    const asked = { amount, quote, step: "consent", confirmed: confirmed || !quote.offline, payee: { ...payee, name } };
+    const now = { ...this.state, ...given, amount };
+    const price = await priceOf(now, wallet);
+    const quote = price ?? (await wallet.quote(wishOf(now)));
+    const name = (price ? "" : quote.payee_name) || now.payee.name;
+    const asked = { amount, quote, step: "consent", confirmed: now.confirmed || !quote.offline, payee: { ...now.payee, name } };
     this.setState(/** @type {any} */ ({ ...given, ...asked }), () => {
       /** @type {HTMLElement|null} */ (document.querySelector(".bar h1"))?.focus();
-      if (price) requestAnimationFrame(() => setTimeout(() => void this.confirm(wish, price)));
+      if (price) this.confirm(price);
     });
   }
 
-  /** Takes over what the server says instead of `price`, as long as that is what the holder sees. @param {any} wish @param {any} price */
-  async confirm(wish, price) {
+  /** Once it is drawn, takes over what the server says instead of `price`, as long as that is what the holder sees. @param {any} price */
+  confirm(price) {
     const { wallet } = this.props;
     const shown = () => this.state.quote === price && this.state.step === "consent" && !this.agreed;
-    try {
-      const quote = await wallet.quote(wish);
-      if (shown()) this.setState({ quote, payee: { ...this.state.payee, name: quote.payee_name || this.state.payee.name } });
-    } catch (error) {
-      if (shown()) this.setState({ problem: problemText(error, wallet) });
-    }
+    const ask = async () => {
+      try {
+        const quote = await wallet.quote(wishOf(this.state));
+        if (shown()) this.setState({ quote, payee: { ...this.state.payee, name: quote.payee_name || this.state.payee.name } });
+      } catch (error) {
+        if (shown()) this.setState({ problem: problemText(error, wallet) });
+      }
+    };
+    requestAnimationFrame(() => setTimeout(() => void ask()));
   }
 
   agree = async () => {
@@ -89,11 +115,11 @@ export default class Pay extends Component {
       reference,
       memo,
       ...(hold ? { timeoutS: cash ? CASH_S : HOLD_S } : {}),
-    }).finally(() => {
+    }).catch((error) => {
       this.agreed = false;
+      throw error;
     });
-    await soon(wallet, kept.id);
-    go(`/out/${kept.id}`, { replace: true });
+    soon(wallet, kept.id, () => go(`/out/${kept.id}`, { replace: true }));
   };
 
   render() {
@@ -171,21 +197,31 @@ export default class Pay extends Component {
   }
 }
 
+/** @param {any} given */
+const wishOf = ({ payee, amount, hold, reference }) => ({
+  account: payee.account, amount, kind: hold ? "hold" : "pay", reference, payeeKind: payee.kind,
+});
+
+/** What it costs, where the phone knows without asking. @param {any} given @param {import("../wallet.js").Wallet} wallet */
+const priceOf = async (given, wallet) => (given.confirmed && given.payee.name ? wallet.price(wishOf(given)) : null);
+
 /**
- * Waits until it is known what became of an order that has left, but not for long: most answers come before "being sent"
- * could be read.
+ * Goes on when it is known what became of an order that has left, but soon: most answers come before "being sent" could be
+ * read. It goes on in the moment of the news, so that both are drawn at once.
  *
- * @param {import("../wallet.js").Wallet} wallet @param {string} id
+ * @param {import("../wallet.js").Wallet} wallet @param {string} id @param {() => void} goOn
  */
-async function soon(wallet, id) {
+function soon(wallet, id, goOn) {
   const ended = new AbortController();
-  await new Promise((resolve) => {
-    const look = () => wallet.outgoing.find((each) => each.id === id)?.state === "sending" || resolve(null);
-    wallet.addEventListener("change", look, { signal: ended.signal });
-    setTimeout(resolve, SOON_MS);
-    look();
-  });
-  ended.abort();
+  const end = () => {
+    if (ended.signal.aborted) return;
+    ended.abort();
+    goOn();
+  };
+  const look = () => wallet.outgoing.find((each) => each.id === id)?.state === "sending" || end();
+  wallet.addEventListener("change", look, { signal: ended.signal });
+  setTimeout(end, SOON_MS);
+  look();
 }
 
 /** What a scanned code asks for. @param {string} text @param {import("../wallet.js").Wallet} wallet @returns {Promise<any>} */

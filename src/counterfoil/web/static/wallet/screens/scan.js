@@ -7,7 +7,7 @@ import { read } from "/static/phone/emv.js";
 import { Component, html } from "/static/phone/view.js";
 import { t } from "/static/phone/words.js";
 import { Screen, go } from "../frame.js";
-import { codeProblem } from "./pay.js";
+import { codeProblem, workOut } from "./pay.js";
 
 /** @extends {Component<import("../frame.js").ScreenProps, {state: "starting"|"looking"|"off", problem: string}>} */
 export default class Scan extends Component {
@@ -68,8 +68,7 @@ export default class Scan extends Component {
       return false;
     }
     performance.mark("code");
-    // Its signature is checked while the camera's picture still stands: the next picture is the question. What is wrong is said there.
-    await this.props.wallet.readCode(text).catch(() => {});
+    await workOut(text, this.props.wallet).catch(() => {}); // what is wrong is said on the next screen
     if (this.ended.signal.aborted) return true;
     this.ended.abort();
     go(`/pay?code=${encodeURIComponent(text)}`, { replace: true });
