@@ -7,12 +7,13 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--exclude-newer "7 days" --custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade)
 
-.PHONY: help demo test check lint bench first-load screenshots docs lock clean product tests
+.PHONY: help demo test check lint bench first-load screenshots docs lock clean product servers tests
 
 help:
 	@echo "make demo         a small town that trades: prints addresses and log-ins"
 	@echo "make test         everything: lint, types, import contracts, all tests"
 	@echo "make check        the quick part of it"
+	@echo "make product      what is needed to run it, into .venv; make servers: with clients of PostgreSQL and TigerBeetle, too"
 	@echo "make bench        measure, beside the raw engine; writes bench/results/latest.json"
 	@echo "make first-load   measure wallet and till on slow networks, and write docs/reference/first-load.md"
 	@echo "make screenshots  picture every page, in all sizes, languages and themes, into screenshots/"
@@ -51,11 +52,12 @@ docs: tests
 lock: tests
 	$(BIN)/python -m pip install --quiet --only-binary :all: uv==0.13.9
 	$(LOCK) --group build --output-file requirements.lock
-	$(LOCK) --group build --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group build --extra postgres --extra tigerbeetle --constraints requirements.lock --output-file requirements-servers.lock
+	$(LOCK) --group build --group dev --constraints requirements-servers.lock --output-file requirements-dev.lock
 
 clean:
 	rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/browser/node_modules screenshots
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-product tests:
+product servers tests:
 	@$(PYTHON) scripts/install.py $@

@@ -1,4 +1,4 @@
-"""Install what a command needs into `.venv`, once: `python3 scripts/install.py product|tests`.
+"""Install what a command needs into `.venv`, once: `python3 scripts/install.py product|servers|tests`.
 
 Every package comes from a lock file and is checked against its hash; no package is built here, so none runs code while
 it is installed. The tests' lock files are two: Python's, and npm's for what checks our scripts in the browser. What was installed is written to a stamp in `.venv`, so a second call does nothing, and a file lock
@@ -23,7 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed.json"
 PYTHON = VENV / "bin" / "python"
-LOCKS = {"product": ROOT / "requirements.lock", "tests": ROOT / "requirements-dev.lock"}
+LOCKS = {
+    "product": ROOT / "requirements.lock",
+    "servers": ROOT / "requirements-servers.lock",  # the product with the clients of database servers
+    "tests": ROOT / "requirements-dev.lock",
+}
 DEBIAN_PACKAGES = ROOT / "debian-packages.txt"
 NPM_FOLDER = ROOT / "tests" / "browser"
 NPM_FILES = [NPM_FOLDER / name for name in ("package.json", "package-lock.json", ".npmrc")]
@@ -31,12 +35,12 @@ PYTHON_MIN = (3, 11)
 
 
 def install(purpose: str) -> None:
-    """Bring `.venv` to the lock file of `purpose` ("product" or "tests"), from whatever it is now."""
+    """Bring `.venv` to the lock file of `purpose`, one of LOCKS, from whatever it is now."""
     with _one_at_a_time():
-        wanted = _fingerprint(purpose)
         installed = json.loads(STAMP.read_text("utf-8")) if STAMP.is_file() else {}
-        # The tests' lock contains the product's, version by version, so who has the tests' needs nothing more to run the product.
-        if installed.get(purpose) == wanted or (purpose == "product" and installed.get("tests") == _fingerprint("tests")):
+        # Each lock contains those before it, version by version, so who has a later one needs nothing more.
+        enough = list(LOCKS)[list(LOCKS).index(purpose) :]
+        if any(installed.get(other) == _fingerprint(other) for other in enough):
             return
         print(f"Installing the {purpose} packages into .venv, once: about a minute", flush=True)
         if purpose == "tests":
@@ -49,7 +53,7 @@ def install(purpose: str) -> None:
         pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--quiet"]
         _run([*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(LOCKS[purpose])])
         _run([*pip, "--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT), "--editable", str(ROOT / "verifier")])
-        STAMP.write_text(json.dumps({"machine": _machine(), purpose: wanted}), "utf-8")
+        STAMP.write_text(json.dumps({"machine": _machine(), purpose: _fingerprint(purpose)}), "utf-8")
 
 
 @contextlib.contextmanager
@@ -132,5 +136,5 @@ if __name__ == "__main__":
     if sys.version_info < PYTHON_MIN:
         sys.exit(f"Counterfoil needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ...")
     if len(sys.argv) != 2 or sys.argv[1] not in LOCKS:
-        sys.exit("usage: python3 scripts/install.py product|tests")
+        sys.exit(f"usage: python3 scripts/install.py {'|'.join(LOCKS)}")
     install(sys.argv[1])

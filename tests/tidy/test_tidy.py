@@ -185,8 +185,12 @@ def test_every_page_of_the_docs_is_in_the_index() -> None:
     none(str(path) for path in pages if f"({path.relative_to('docs')})" not in index)
 
 
+LOCKS = ("requirements.lock", "requirements-servers.lock", "requirements-dev.lock")
+"""Of the product, of the product with clients of database servers, and of its tests."""
+
+
 def test_lock_files_name_no_place_and_no_version_of_one_machine() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in LOCKS:
         entries = [line for line in text(Path(name)).splitlines() if line and not line.startswith("#")]
         wrong = [
             line
@@ -197,16 +201,15 @@ def test_lock_files_name_no_place_and_no_version_of_one_machine() -> None:
         assert len(entries) > 30, name
 
 
-def test_every_locked_product_package_is_locked_alike_for_the_tests() -> None:
-    product, development = (
-        set(re.findall(r"^\S+==\S+", text(Path(name)), re.MULTILINE)) for name in ("requirements.lock", "requirements-dev.lock")
-    )
-    assert product < development, product - development
+def test_each_lock_has_all_of_the_one_before_alike() -> None:
+    product, servers, development = (set(re.findall(r"^\S+==\S+", text(Path(name)), re.MULTILINE)) for name in LOCKS)
+    assert product < servers < development, (product - servers, servers - development)
 
 
 def test_every_dependency_is_locked() -> None:
     project = tomllib.loads(text(Path("pyproject.toml")))
-    wanted = [*project["project"]["dependencies"], *(entry for group in project["dependency-groups"].values() for entry in group)]
+    groups = [*project["dependency-groups"].values(), *project["project"]["optional-dependencies"].values()]
+    wanted = [*project["project"]["dependencies"], *(entry for group in groups for entry in group)]
     locked = set(re.findall(r"^(\S+)==", text(Path("requirements-dev.lock")), re.MULTILINE))
     assert {re.split(r"[<>=\[ ]", entry)[0] for entry in wanted} - locked == set(), "run make lock"
 
