@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from counterfoil.ledger import sqlite, sqlite_batch, sqlite_books, sqlite_reads, sqlite_schema
+from counterfoil.ledger import batch, cache, rows, sqlite, sqlite_batch, sqlite_reads, sqlite_schema
 from counterfoil.ledger.engine import Engine
 from counterfoil.ledger.types import (
     U128_MAX,
@@ -42,9 +42,9 @@ def small_bounds() -> Iterator[None]:
     """Every bound that a real ledger meets once in a while is met all the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite, "FLUSH_INTERVAL_EVENTS", 5)
-        patch.setattr(sqlite_books, "FLUSH_RANGE_SIZE_MIN", 2)
-        patch.setattr(sqlite_books, "NEWEST_IDS_MAX", 6)
-        patch.setattr(sqlite_batch, "_MARK_MASK", MARKS_EVERY - 1)
+        patch.setattr(cache, "FLUSH_RANGE_SIZE_MIN", 2)
+        patch.setattr(cache, "NEWEST_IDS_MAX", 6)
+        patch.setattr(batch, "_MARK_MASK", MARKS_EVERY - 1)
         patch.setattr(sqlite_batch, "ACCEPTED_ROWS", 2)
         single = sqlite_schema.INSERT_ACCEPTED
         patch.setattr(sqlite_batch, "INSERT_MANY_ACCEPTED", f"{single}, {single.partition('VALUES ')[2]}")
@@ -127,7 +127,7 @@ def timeless(results: list[CreateTransferResult]) -> list[str]:
     return [result.status.name for result in results]
 
 
-def audit(path: Path, *, marks_every: int = sqlite_schema.MARK_INTERVAL) -> int:
+def audit(path: Path, *, marks_every: int = rows.MARK_INTERVAL) -> int:
     """Checks what the file says about itself against its events. Returns how many there are."""
     db = sqlite3.connect(path)
     try:
@@ -138,7 +138,7 @@ def audit(path: Path, *, marks_every: int = sqlite_schema.MARK_INTERVAL) -> int:
         states: dict[tuple[int, int], tuple[object, ...]] = {}
         events = db.execute("SELECT * FROM events ORDER BY timestamp").fetchall()
         for row in events:
-            if row[1] == sqlite_schema.BURNT:
+            if row[1] == rows.BURNT:
                 continue
             for account, previous, balances, closed in (
                 (row[3], row[13], row[15:19], row[23] & 1),
@@ -160,7 +160,7 @@ def audit(path: Path, *, marks_every: int = sqlite_schema.MARK_INTERVAL) -> int:
                 assert balances == [0, 0, 0, 0], account
             newest_before = max((timestamp for number, timestamp in states if number == account and timestamp <= replay_from), default=0)
             assert flushed >= newest_before, (account, flushed, newest_before)
-        pending = {row[0] for row in events if row[1] == sqlite_schema.TRANSFER and row[12] & 2}
+        pending = {row[0] for row in events if row[1] == rows.TRANSFER and row[12] & 2}
         assert {row[0] for row in db.execute("SELECT timestamp FROM pending")} == pending
         return len(events)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from counterfoil import errors
 from counterfoil.clock import SystemClock
 from counterfoil.ledger.chart import AccountCode, Chart, TransferCode
 from counterfoil.ledger.engine import Engine
+from counterfoil.ledger.memory import MemoryEngine
 from counterfoil.ledger.service import Ledger
 from counterfoil.ledger.types import (
     AMOUNT_ALL,
@@ -211,3 +213,41 @@ async def test_a_thousand_callers_are_all_answered_and_the_queue_stays_bounded(n
         assert ben is not None
         assert ben.credits_posted == 1_000
     engine.close()
+
+
+class ServedEngine(MemoryEngine):
+    """As an engine with a server: keeps on which threads it was read."""
+
+    waits = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[str] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if not name.startswith(("lookup_", "query_", "get_", "balance_at")):
+            return found
+
+        def call(*arguments: Any, **more: Any) -> Any:
+            self.threads.add(threading.current_thread().name.partition("_")[0])
+            return found(*arguments, **more)
+
+        return call
+
+
+async def test_engine_that_waits_is_read_on_threads_and_not_after_the_end() -> None:
+    engine = ServedEngine()
+    chosen, query = AccountFilter(account_id=BEN, limit=10), QueryFilter(limit=10)
+    async with town(lambda: engine) as ledger:
+        engine.threads.clear()
+        answers = await asyncio.gather(
+            ledger.lookup_accounts([ANN]), ledger.lookup_transfers([901]), ledger.balance_at(BEN, 1), ledger.query_accounts(query),
+            ledger.query_transfers(query), ledger.get_account_transfers(chosen), ledger.get_account_balances(chosen),
+            ledger.get_change_events(timestamp_min=0, limit=3),
+        )  # fmt: skip
+        assert [len(answer) for answer in answers if isinstance(answer, list)] == [1, 1, 5, 2, 0, 0, 2]
+        assert engine.threads == {"ledger-read"}
+        assert ledger.balances_now(ANN) == (0, 0, 0, 1_000)
+    with pytest.raises(errors.Unavailable):
+        await ledger.lookup_accounts([ANN])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,9 +69,28 @@ def no_refusal(_: Sequence[Transfer]) -> errors.Refused | None:
     return None
 
 
-@pytest.fixture
-def engine() -> ObservedEngine:
-    return ObservedEngine()
+class WaitingEngine(ObservedEngine):
+    """As an engine with a server: on the writer's thread, and held up there when a test wants it."""
+
+    waits = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.threads: set[int] = set()
+
+    def create_transfers(self, transfers: Sequence[Transfer], now: int) -> list[CreateTransferResult]:
+        self.threads.add(threading.get_ident())
+        assert self.may_go_on.wait(60)
+        return super().create_transfers(transfers, now)
+
+
+@pytest.fixture(params=[ObservedEngine, WaitingEngine], ids=["on the loop", "on a thread"])
+def engine(request: pytest.FixtureRequest) -> ObservedEngine:
+    made = request.param()
+    assert isinstance(made, ObservedEngine)
+    return made
 
 
 @pytest.fixture
@@ -292,3 +312,57 @@ async def test_full_disk_under_the_writer_is_answered_and_survived(tmp_path: Pat
         engine._db.execute("PRAGMA max_page_count = 1000000")
         assert set(timeless(await writer.create_transfers(list_of(1, 3_000)))) == {"CREATED"}
     engine.close()
+
+
+# An engine that waits for a server
+
+
+@pytest.fixture
+def waiting_engine(clock: HeldClock) -> WaitingEngine:
+    return WaitingEngine()
+
+
+async def test_loop_goes_on_while_a_batch_waits_for_the_server(waiting_engine: WaitingEngine, clock: HeldClock) -> None:
+    writer = Writer(waiting_engine, clock, no_refusal, queue_size_max=3)
+    async with running(writer):
+        waiting_engine.may_go_on.clear()
+        first = writer.create_transfers([plain(1)])
+        while not waiting_engine.threads:
+            await asyncio.sleep(0.001)
+        others = [writer.create_transfers([plain(id_new)]) for id_new in (2, 3, 4)]
+        with pytest.raises(errors.Unavailable):
+            writer.create_transfers([plain(5)])
+        assert writer.waiting == 3
+        assert not first.done()
+        waiting_engine.may_go_on.set()
+        for answer in (first, *others):
+            assert timeless(await answer) == ["CREATED"]
+    assert waiting_engine.batches == [[1], [2, 3, 4]]
+    assert len(waiting_engine.threads) == 1
+    assert threading.get_ident() not in waiting_engine.threads
+
+
+@pytest.mark.parametrize("how", ["stop", "cancel"])
+async def test_writer_ends_when_the_batch_has_ended_that_is_under_way(waiting_engine: WaitingEngine, clock: HeldClock, how: str) -> None:
+    writer = Writer(waiting_engine, clock, no_refusal, queue_size_max=3)
+    task = asyncio.create_task(writer.run())
+    await asyncio.sleep(0)
+    waiting_engine.may_go_on.clear()
+    answer = writer.create_transfers([plain(1)])
+    while not waiting_engine.threads:
+        await asyncio.sleep(0.001)
+    ending = asyncio.create_task(writer.stop())
+    if how == "cancel":
+        task.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not task.done()
+    waiting_engine.may_go_on.set()
+    await ending
+    await asyncio.wait([task])
+    assert [t.id for t in waiting_engine.lookup_transfers([1])] == [1]
+    if how == "cancel":  # done, but who asked cannot be told any more
+        with pytest.raises(errors.Unavailable):
+            await answer
+    else:
+        assert timeless(await answer) == ["CREATED"]

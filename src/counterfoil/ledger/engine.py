@@ -4,12 +4,26 @@ An engine is synchronous and has one caller, the writer. What it has answered is
 Reads may be made at any time between two writes. Timestamps: event i (from 0) of a batch of n has timestamp
 batch - n + i + 1, where batch is the greater of the given time and the last timestamp + n, so time never goes
 back inside the ledger whatever the machine's clock does; refused events use a timestamp up too.
+
+An engine says by `waits` whether a call may wait for somebody else (a server, the network). One that does not (memory,
+sqlite) is only ever called on the event loop's thread. One that does is called from three kinds of threads, beside each other:
+
+    writes   `create_accounts`, `create_transfers`, `expire_pending_transfers`: one thread, the writer's, one call at a time
+    quick    `last_timestamp`, `account_now`, `balances_now`, `account_code`: the event loop's thread, also while a write
+             is under way. They never wait: no I/O, no lock that a write holds. They answer from the last committed batch,
+             never from half of the one under way, and go on answering from it while the server cannot be reached
+    reads    everything else: at most READS_MAX threads, also while a write is under way. They see committed batches only
+
+`close` comes after the last write and read have returned. Such an engine has deadlines of its own: no call waits for ever.
+When the outcome of a write is not known it raises errors.Unavailable, connects again by itself at the next write (the
+writer's pulse makes one several times a second), finds out there what was committed, and goes on from that: a repeat of
+the same ids answers EXISTS where the first attempt was done, and does it where it was not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Final, Protocol
 
 from counterfoil.ledger.types import (
     Account,
@@ -22,12 +36,21 @@ from counterfoil.ledger.types import (
     Transfer,
 )
 
+READS_MAX: Final = 4
+"""Reads of an engine that waits, at a time."""
+
 
 class Engine(Protocol):
     """A ledger's storage and rules.
 
-    What a full disk or a lock prevents is raised as errors.Unavailable, and the engine goes on; anything else is a bug.
+    What a full disk, a lock or a lost connection prevents is raised as errors.Unavailable, and the engine goes on;
+    anything else is a bug.
+
+    Attributes:
+        waits: whether a call may wait for a server: see above for what follows from it.
     """
+
+    waits: ClassVar[bool]
 
     @property
     def last_timestamp(self) -> int:

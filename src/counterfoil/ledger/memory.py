@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from counterfoil.ledger import filters, rules
 from counterfoil.ledger.types import (
@@ -39,6 +39,8 @@ class MemoryEngine:
     Attributes:
         last_timestamp: the last one given out, ns; refused events use one up, too. 0 before the first event.
     """
+
+    waits: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.last_timestamp = 0

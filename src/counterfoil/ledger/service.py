@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+import asyncio
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
 from counterfoil import errors
 from counterfoil.clock import Clock
 from counterfoil.ledger.chart import Chart
-from counterfoil.ledger.engine import Engine
+from counterfoil.ledger.engine import READS_MAX, Engine
 from counterfoil.ledger.types import (
     BATCH_SIZE_MAX,
     U16_MAX,
@@ -29,6 +32,8 @@ from counterfoil.ledger.types import (
 from counterfoil.ledger.writer import Writer
 from counterfoil.money import AMOUNT_MAX
 
+R = TypeVar("R")
+
 _LINKED: Final = int(TransferFlags.LINKED)
 assert _LINKED == AccountFlags.LINKED, _LINKED
 
@@ -45,6 +50,7 @@ class Ledger:
         self._chart = chart
         self._list_size_max = min(BATCH_SIZE_MAX, queue_size_max)
         self._writer = Writer(engine, clock, self._undeclared, queue_size_max=queue_size_max)
+        self._threads = ThreadPoolExecutor(READS_MAX, thread_name_prefix="ledger-read") if engine.waits else None
 
     async def create_transfers(self, transfers: Sequence[Transfer]) -> list[CreateTransferResult]:
         """Moves the money of each transfer once, however often the same list arrives. One result per transfer, in order.
@@ -77,8 +83,15 @@ class Ledger:
         return await self._writer.create_accounts(accounts)
 
     async def run(self) -> None:
-        """The writer: start it in a TaskGroup. Returns after `stop` has drained the queue; raises if a bug stops it."""
-        await self._writer.run()
+        """The writer: start it in a TaskGroup. Returns after `stop` has drained the queue; raises if a bug stops it.
+
+        Of an engine that waits for a server, nothing can be read any more afterwards (Unavailable): it may be closed then.
+        """
+        try:
+            await self._writer.run()
+        finally:
+            if self._threads is not None:
+                await asyncio.to_thread(self._threads.shutdown)
 
     async def stop(self) -> None:
         """Takes no new work; returns when everything that waited has been answered. Safe to repeat."""
@@ -115,7 +128,9 @@ class Ledger:
 
         The answer's `timestamp` is that of the last event up to then that touched the account, 0 for none.
         """
-        return self._engine.balance_at(account_id, timestamp)
+        if self._threads is None:
+            return self._engine.balance_at(account_id, timestamp)
+        return await self._read(self._threads, self._engine.balance_at, account_id, timestamp)
 
     async def wait_for_changes(self, after: int) -> int:
         """The ledger's time (ns) once it is past `after`: for followers of the feed, who go on from the time returned.
@@ -127,32 +142,56 @@ class Ledger:
     async def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
         """The accounts found, in the order asked; the missing are left out. At most BATCH_SIZE_MAX ids (TooLarge)."""
         _check_ids(ids)
-        return self._engine.lookup_accounts(ids)
+        if self._threads is None:
+            return self._engine.lookup_accounts(ids)
+        return await self._read(self._threads, self._engine.lookup_accounts, ids)
 
     async def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
         """The transfers found, in the order asked; the missing are left out. At most BATCH_SIZE_MAX ids (TooLarge)."""
         _check_ids(ids)
-        return self._engine.lookup_transfers(ids)
+        if self._threads is None:
+            return self._engine.lookup_transfers(ids)
+        return await self._read(self._threads, self._engine.lookup_transfers, ids)
 
     async def get_account_transfers(self, filter: AccountFilter) -> list[Transfer]:
         """Transfers of one account, oldest first unless `REVERSED`. An invalid filter selects nothing."""
-        return self._engine.get_account_transfers(filter)
+        if self._threads is None:
+            return self._engine.get_account_transfers(filter)
+        return await self._read(self._threads, self._engine.get_account_transfers, filter)
 
     async def get_account_balances(self, filter: AccountFilter) -> list[AccountBalance]:
         """Balances after each transfer that the filter selects; only for accounts with the HISTORY flag."""
-        return self._engine.get_account_balances(filter)
+        if self._threads is None:
+            return self._engine.get_account_balances(filter)
+        return await self._read(self._threads, self._engine.get_account_balances, filter)
 
     async def query_accounts(self, filter: QueryFilter) -> list[Account]:
         """Accounts by their fields. May look at every account there is."""
-        return self._engine.query_accounts(filter)
+        if self._threads is None:
+            return self._engine.query_accounts(filter)
+        return await self._read(self._threads, self._engine.query_accounts, filter)
 
     async def query_transfers(self, filter: QueryFilter) -> list[Transfer]:
         """Transfers by their fields. May look at every transfer in the range of time."""
-        return self._engine.query_transfers(filter)
+        if self._threads is None:
+            return self._engine.query_transfers(filter)
+        return await self._read(self._threads, self._engine.query_transfers, filter)
 
     async def get_change_events(self, *, timestamp_min: int, timestamp_max: int = 0, limit: int) -> list[ChangeEvent]:
         """The feed: committed movements and expiries in timestamp order. Both bounds inclusive; 0 is no bound."""
-        return self._engine.get_change_events(timestamp_min=timestamp_min, timestamp_max=timestamp_max, limit=limit)
+        if self._threads is None:
+            return self._engine.get_change_events(timestamp_min=timestamp_min, timestamp_max=timestamp_max, limit=limit)
+        return await self._read(
+            self._threads, self._engine.get_change_events, timestamp_min=timestamp_min, timestamp_max=timestamp_max, limit=limit
+        )
+
+    async def _read(self, threads: ThreadPoolExecutor, read: Callable[..., R], *arguments: Any, **bounds: int) -> R:
+        """The answer of an engine that waits for a server, while the event loop goes on."""
+        try:
+            future = asyncio.get_running_loop().run_in_executor(threads, functools.partial(read, *arguments, **bounds))
+        except RuntimeError as error:  # the threads have been shut down
+            raise errors.Unavailable("The ledger has stopped.") from error
+        return await future
 
     def _undeclared(self, transfers: Sequence[Transfer]) -> errors.TransferNotDeclared | None:
         """Why the chart does not have one of `transfers`, or None.

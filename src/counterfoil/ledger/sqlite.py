@@ -11,12 +11,12 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from counterfoil import errors
-from counterfoil.ledger import rules, sqlite_reads, sqlite_schema
-from counterfoil.ledger.rules import Books
-from counterfoil.ledger.sqlite_batch import BatchWriter
-from counterfoil.ledger.sqlite_books import FLUSH_INTERVAL_EVENTS, Cache
+from counterfoil.ledger import rules, sqlite_books, sqlite_reads, sqlite_schema
+from counterfoil.ledger.cache import FLUSH_INTERVAL_EVENTS, Cache
+from counterfoil.ledger.sqlite_batch import SqliteBatch
 from counterfoil.ledger.sqlite_checkpoint import Checkpointer
 from counterfoil.ledger.sqlite_schema import Connect
 from counterfoil.ledger.types import (
@@ -27,7 +27,6 @@ from counterfoil.ledger.types import (
     AccountFilter,
     ChangeEvent,
     CreateAccountResult,
-    CreateAccountStatus,
     CreateTransferResult,
     QueryFilter,
     Transfer,
@@ -41,6 +40,8 @@ class SqliteEngine:
     commit itself failed) it was done whole; the books in memory are read anew from the file. All else that it raises is a bug.
     """
 
+    waits: ClassVar[bool] = False
+
     def __init__(self, path: Path, *, fast_path: bool = True, connect: Connect = sqlite_schema.connect) -> None:
         self._path = path
         self._db = connect(path)
@@ -48,7 +49,7 @@ class SqliteEngine:
         try:
             sqlite_schema.prepare_writer(self._db, path)
             self._data_version = self._read_data_version()
-            self._cache = Cache.load(self._db)
+            self._cache = sqlite_books.load(self._db)
             reader = sqlite_schema.connect(path)
         except BaseException:
             self._db.close()
@@ -56,7 +57,7 @@ class SqliteEngine:
         sqlite_schema.prepare_reader(reader)
         self._stale = False  # a failed write could not be followed by reading the books anew
         self._reads = sqlite_reads.Reads(reader, self._books)
-        self._writer = BatchWriter(self._db, fast_path=fast_path)
+        self._writer = SqliteBatch(self._db, fast_path=fast_path)
         self._checkpointer = Checkpointer(path)
 
     @classmethod
@@ -98,18 +99,8 @@ class SqliteEngine:
         if not accounts:
             return []
         with self._transaction(now) as cache:
-            timestamp = rules.batch_timestamp(now=now, last=cache.last_timestamp, count=len(accounts))
-            books = Books()
-            for account in accounts:
-                existing = cache.accounts.get(account.id)
-                if existing is not None:
-                    books.accounts[account.id] = existing.state()
-            known = len(books.accounts)
-            results = rules.apply_accounts(accounts, timestamp=timestamp, books=books)
-            created = list(books.accounts.values())[known:]
-            self._writer.insert_accounts(cache, created)
-            assert len(created) == sum(result.status is CreateAccountStatus.CREATED for result in results), len(created)
-            cache.last_timestamp = timestamp
+            results, created = self._writer.create_accounts(cache, accounts, now)
+            self._writer.insert_accounts(created)
         return results
 
     def expire_pending_transfers(self, now: int) -> int:
@@ -125,7 +116,7 @@ class SqliteEngine:
         self._closed = True
         self._checkpointer.stop()
         with contextlib.suppress(sqlite3.OperationalError, errors.Unavailable), self._transaction(0) as cache:
-            cache.flush_all(self._db)  # the next opening has nothing to replay; if this fails, it has
+            sqlite_books.flush(cache, self._db, cache.last_flush())  # the next opening has nothing to replay; if this fails, it has
         self._reads.close()
         self._db.close()
 
@@ -193,7 +184,7 @@ class SqliteEngine:
                 # The ledger's time outlives a restart even where a refused event was the last to use it.
                 self._db.execute("UPDATE state SET last_timestamp = ?", (cache.last_timestamp,))
             if cache.events_unflushed >= FLUSH_INTERVAL_EVENTS:
-                cache.flush(self._db)
+                sqlite_books.flush(cache, self._db, cache.next_flush())
             self._db.execute("COMMIT")
         except BaseException as error:
             self._recover()
@@ -214,7 +205,7 @@ class SqliteEngine:
 
     def _reload(self) -> None:
         self._data_version = self._read_data_version()
-        self._cache = Cache.load(self._db)
+        self._cache = sqlite_books.load(self._db)
         self._stale = False
 
     def _books(self) -> Cache:
@@ -230,7 +221,7 @@ class SqliteEngine:
     def _books_in_transaction(self) -> Cache:
         """The books, after making sure that they are the file's: another process may have written since."""
         data_version = self._read_data_version()
-        if self._stale or (data_version != self._data_version and not self._cache.is_current(self._db)):
+        if self._stale or (data_version != self._data_version and not sqlite_books.is_current(self._cache, self._db)):
             self._stale = True
             self._reload()
         self._data_version = data_version

@@ -16,14 +16,12 @@ from typing import Any, Final, Self
 
 from counterfoil import errors
 from counterfoil.ledger import filters
-from counterfoil.ledger.sqlite_books import CREDIT_CLOSED, DEBIT_CLOSED, CachedAccount
+from counterfoil.ledger.cache import CachedAccount
+from counterfoil.ledger.rows import BURNT, CREDIT_CLOSED, DEBIT_CLOSED, EXPIRY, number_from
 from counterfoil.ledger.sqlite_schema import (
     APPLICATION_ID,
-    BURNT,
     BUSY_TIMEOUT_MS,
-    EXPIRY,
     VERSION,
-    number_from,
     prepare_reader,
     snapshot,
 )

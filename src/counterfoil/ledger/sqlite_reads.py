@@ -1,8 +1,5 @@
 """What is read from the sqlite engine's file: transfers, histories, balances at a past time, and the feed.
-
-A history is a walk along the events' own pointers, from the newest event of the account back in time. `marks` says where
-to step in: the walk to any moment begins at the first mark after it, at most MARK_INTERVAL events too late. A history
-from old to new is a row of such walks, one from mark to mark.
+See `histories` for how an account's past is found.
 """
 
 # ruff: noqa: S608 - statements are put together from constants of this package, never from what somebody sent
@@ -10,19 +7,20 @@ from old to new is a row of such walks, one from mark to mark.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from counterfoil.ledger import filters
-from counterfoil.ledger.sqlite_books import CREDIT_CLOSED, DEBIT_CLOSED, Cache, CachedAccount
-from counterfoil.ledger.sqlite_schema import BURNT, EXPIRY, TRANSFER, number_from, snapshot, wide
+from counterfoil.ledger.cache import Cache, CachedAccount
+from counterfoil.ledger.histories import KIND, WIDTH, Histories, Row, balance_of
+from counterfoil.ledger.rows import BURNT, CREDIT_CLOSED, DEBIT_CLOSED, EXPIRY, TRANSFER, change_event_type, number_from, wide
+from counterfoil.ledger.sqlite_schema import snapshot
 from counterfoil.ledger.types import (
     BATCH_SIZE_MAX,
     TIMESTAMP_MAX,
     Account,
     AccountBalance,
     AccountFilter,
-    AccountFilterFlags,
     AccountFlags,
     ChangeEvent,
     ChangeEventType,
@@ -30,7 +28,6 @@ from counterfoil.ledger.types import (
     QueryFilter,
     QueryFilterFlags,
     Transfer,
-    TransferFlags,
 )
 
 _COLUMNS: Final = """
@@ -57,12 +54,8 @@ _WALK: Final = """
 _LAST: Final = f"{_WALK} SELECT min(timestamp) FROM walk"
 _PAGE: Final = f"{_WALK} SELECT {_STEP_COLUMNS} FROM (SELECT timestamp FROM walk LIMIT ?4) JOIN events e USING (timestamp)"
 _PAGE_SIZE: Final = 64
-_WIDTH: Final = 12  # of _COLUMNS
-_KIND, _DEBIT_PREVIOUS, _CREDIT_PREVIOUS = 20, 21, 22
 _FIND_SIZE: Final = 64
 """Ids in one look-up."""
-
-_Row = tuple[Any, ...]
 
 
 def find_transfers(db: sqlite3.Connection, cache: Cache, ids: Collection[int]) -> tuple[list[tuple[Transfer, PendingStatus]], set[int]]:
@@ -79,7 +72,7 @@ def find_transfers(db: sqlite3.Connection, cache: Cache, ids: Collection[int]) -
             FROM events e WHERE e.id IN ({", ".join("?" * len(part))})
         """
         for row in db.execute(query, part):
-            kind, status = row[_WIDTH:]
+            kind, status = row[WIDTH:]
             if kind == BURNT:
                 burnt.add(int.from_bytes(row[1]))
             else:
@@ -87,7 +80,7 @@ def find_transfers(db: sqlite3.Connection, cache: Cache, ids: Collection[int]) -
     return found, burnt
 
 
-def transfer_from(row: _Row, cache: Cache) -> Transfer:
+def transfer_from(row: Row, cache: Cache) -> Transfer:
     """The transfer whose row begins with `_COLUMNS`."""
     (
         timestamp,
@@ -102,7 +95,7 @@ def transfer_from(row: _Row, cache: Cache) -> Transfer:
         timeout,
         code,
         flags,
-    ) = row[:_WIDTH]
+    ) = row[:WIDTH]
     debit = cache.account(debit_number)
     return Transfer(
         int.from_bytes(id_bytes), debit.id, cache.account(credit_number).id, number_from(amount), number_from(pending_id),
@@ -110,7 +103,7 @@ def transfer_from(row: _Row, cache: Cache) -> Transfer:
     )  # fmt: skip
 
 
-class Reads:
+class Reads(Histories):
     """Reads on a connection of their own: they see what is committed, and never stand in the writer's way."""
 
     def __init__(self, db: sqlite3.Connection, books: Callable[[], Cache]) -> None:
@@ -129,8 +122,11 @@ class Reads:
 
     def get_account_transfers(self, filter: AccountFilter) -> list[Transfer]:
         cache = self._books()
+        account = cache.accounts.get(filter.account_id)
+        if account is None:
+            return []
         with snapshot(self._db):
-            return [transfer_from(row, cache) for row in self._history(filter, cache)]
+            return [transfer_from(row, cache) for row in self.history(account, filter)]
 
     def get_account_balances(self, filter: AccountFilter) -> list[AccountBalance]:
         cache = self._books()
@@ -138,7 +134,7 @@ class Reads:
         if account is None or not account.flags & AccountFlags.HISTORY:
             return []
         with snapshot(self._db):
-            return [_balance_of(row, account) for row in self._history(filter, cache)]
+            return [balance_of(row, account) for row in self.history(account, filter)]
 
     def balance_at(self, account_id: int, timestamp: int) -> AccountBalance:
         account = self._books().accounts.get(account_id)
@@ -151,11 +147,11 @@ class Reads:
                 start = 3 if row[1] == account.number else 7
                 return AccountBalance(row[0], *map(number_from, row[start : start + 4]))
             with snapshot(self._db):
-                start = self._first_mark(account, timestamp)
+                start = self.first_mark(account, timestamp)
                 (last,) = self._db.execute(_LAST, (start, account.number, timestamp + 1)).fetchone()
                 if last:
                     assert last <= timestamp, (last, timestamp)
-                    return _balance_of(self._step(last), account)
+                    return balance_of(self._step(last), account)
         return AccountBalance(0, 0, 0, 0, 0)
 
     def query_accounts(self, filter: QueryFilter) -> list[Account]:
@@ -196,16 +192,16 @@ class Reads:
             rows = self._db.execute(query, (timestamp_min, timestamp_max or TIMESTAMP_MAX, min(limit, BATCH_SIZE_MAX))).fetchall()
             return [self._change_event(row, cache) for row in rows]
 
-    def _change_event(self, row: _Row, cache: Cache) -> ChangeEvent:
-        kind, closed, pending = row[_KIND:]
+    def _change_event(self, row: Row, cache: Cache) -> ChangeEvent:
+        kind, closed, pending = row[KIND:]
         debit, credit = cache.account(row[2]), cache.account(row[3])
         if kind == EXPIRY:
             transfer = transfer_from(self._step(pending), cache)
             event_type = ChangeEventType.TWO_PHASE_EXPIRED
         else:
             transfer = transfer_from(row, cache)
-            event_type = _change_event_type(transfer.flags)
-        d1, d2, d3, d4, c1, c2, c3, c4 = map(number_from, row[_WIDTH:_KIND])
+            event_type = change_event_type(transfer.flags)
+        d1, d2, d3, d4, c1, c2, c3, c4 = map(number_from, row[WIDTH:KIND])
         return ChangeEvent(
             timestamp=row[0],
             type=event_type,
@@ -214,87 +210,23 @@ class Reads:
             credit_account=credit.freeze_at((c1, c2, c3, c4), credit.flags_with(closed=bool(closed & CREDIT_CLOSED))),
         )
 
-    def _history(self, filter: AccountFilter, cache: Cache) -> Iterator[_Row]:
-        """The rows of the account's transfers that the filter selects, in the order it asks for, at most its limit."""
-        account = cache.accounts.get(filter.account_id)
-        if account is None or not filters.account_filter_valid(filter):
-            return
-        flags = int(filter.flags)
-        user_data_128, user_data_64 = wide(filter.user_data_128), wide(filter.user_data_64)
-        timestamp_max = filter.timestamp_max or TIMESTAMP_MAX
-        limit = min(filter.limit, BATCH_SIZE_MAX)
-        walk = self._newest_first if flags & AccountFilterFlags.REVERSED else self._oldest_first
-        for row in walk(account, filter.timestamp_min, timestamp_max):
-            side = AccountFilterFlags.DEBITS if row[2] == account.number else AccountFilterFlags.CREDITS
-            if (
-                row[_KIND] == TRANSFER
-                and flags & side
-                and user_data_128 in (0, row[6])
-                and user_data_64 in (0, row[7])
-                and filter.user_data_32 in (0, row[8])
-                and filter.code in (0, row[10])
-            ):
-                yield row
-                limit -= 1
-                if limit == 0:
-                    return
+    def page(self, account: CachedAccount, timestamp: int, timestamp_min: int) -> list[Row]:
+        page = self._db.execute(_PAGE, (timestamp, account.number, timestamp_min, _PAGE_SIZE)).fetchall()
+        page.sort(reverse=True)  # by timestamp, which comes first
+        return page
 
-    def _newest_first(self, account: CachedAccount, timestamp_min: int, timestamp_max: int) -> Iterator[_Row]:
-        for row in self._walk(account, self._first_mark(account, timestamp_max), timestamp_min):
-            if row[0] <= timestamp_max:
-                yield row
-
-    def _oldest_first(self, account: CachedAccount, timestamp_min: int, timestamp_max: int) -> Iterator[_Row]:
-        while timestamp_min <= timestamp_max:
-            mark = self._first_mark(account, timestamp_min)
-            for row in reversed(list(self._walk(account, mark, timestamp_min))):
-                if row[0] > timestamp_max:
-                    return
-                yield row
-            if mark >= account.last:
-                return
-            timestamp_min = mark + 1
-
-    def _walk(self, account: CachedAccount, start: int, timestamp_min: int) -> Iterator[_Row]:
-        """The rows of the account's events from `start` back to `timestamp_min`, newest first."""
-        timestamp = start
-        while timestamp and timestamp >= timestamp_min:
-            page = self._db.execute(_PAGE, (timestamp, account.number, timestamp_min, _PAGE_SIZE)).fetchall()
-            page.sort(reverse=True)  # by timestamp, which comes first
-            for row in page:
-                if row[0] < timestamp_min:
-                    return
-                yield row
-            timestamp = page[-1][_DEBIT_PREVIOUS] if page[-1][2] == account.number else page[-1][_CREDIT_PREVIOUS]
-
-    def _first_mark(self, account: CachedAccount, timestamp: int) -> int:
-        """The first event at or after `timestamp` that a walk may begin with; else the newest of all."""
-        if timestamp >= account.last:
-            return account.last
+    def mark_from(self, account: CachedAccount, timestamp: int) -> int | None:
         query = "SELECT timestamp FROM marks WHERE account = ? AND timestamp >= ? ORDER BY timestamp LIMIT 1"
         row = self._db.execute(query, (account.number, timestamp)).fetchone()
-        return account.last if row is None else int(row[0])
+        return None if row is None else int(row[0])
 
-    def _step(self, timestamp: int) -> _Row:
-        row: _Row | None = self._db.execute(_STEP, (timestamp,)).fetchone()
+    def stored(self, number: int) -> int | bytes:
+        return wide(number)
+
+    def _step(self, timestamp: int) -> Row:
+        row: Row | None = self._db.execute(_STEP, (timestamp,)).fetchone()
         assert row is not None, timestamp
         return row
-
-
-def _balance_of(row: _Row, account: CachedAccount) -> AccountBalance:
-    """The balances of `account` after the event whose row holds _COLUMNS and _BALANCES."""
-    start = _WIDTH if row[2] == account.number else _WIDTH + 4
-    return AccountBalance(row[0], *map(number_from, row[start : start + 4]))
-
-
-def _change_event_type(flags: int) -> ChangeEventType:
-    if flags & TransferFlags.POST_PENDING_TRANSFER:
-        return ChangeEventType.TWO_PHASE_POSTED
-    if flags & TransferFlags.VOID_PENDING_TRANSFER:
-        return ChangeEventType.TWO_PHASE_VOIDED
-    if flags & TransferFlags.PENDING:
-        return ChangeEventType.TWO_PHASE_PENDING
-    return ChangeEventType.SINGLE_PHASE
 
 
 def _conditions(filter: QueryFilter, table: str) -> tuple[list[str], list[int | bytes]]:

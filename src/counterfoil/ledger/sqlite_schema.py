@@ -7,11 +7,7 @@
     balances   where each account stood at its last flush: a short cut for opening, never newer than `events`
     state      one row: the ledger's time, and from where on `events` must be replayed over `balances`
 
-Accounts have a number (1, 2, ... in order of creation), so that an event's row stays small. An event carries both
-accounts' balances after it, and for each of them the timestamp of the account's previous event: a chain through time
-without any index to keep.
-
-A number up to 2^63-1 is an INTEGER, a larger one a BLOB of 16 big-endian bytes, in a column of type ANY. SQLite sorts
+See `rows` for what an event's row holds. A number up to 2^63-1 is an INTEGER, a larger one a BLOB of 16 big-endian bytes, in a column of type ANY. SQLite sorts
 every BLOB after every INTEGER, so comparisons hold across the border. Ids are always 16 bytes.
 """
 
@@ -27,22 +23,15 @@ from pathlib import Path
 from typing import Final
 
 from counterfoil import errors
+from counterfoil.ledger.rows import EVENT_COLUMNS
 
 APPLICATION_ID: Final = 0x43464C47  # "CFLG", read by file(1)
 VERSION: Final = 1
-NARROW_MAX: Final = 2**63 - 1
-"""The largest number that SQLite keeps as INTEGER."""
 BUSY_TIMEOUT_MS: Final = 1_000
 """How long a write waits for another's lock (a backup, our own checkpoint) before the answer is Unavailable."""
 CACHE_SIZE_KIB: Final = 32_768
 WAL_SIZE_MAX_BYTES: Final = 64 * 1024 * 1024
 """Above it the write-ahead log is begun anew; it may be larger for a moment."""
-MARK_INTERVAL: Final = 64
-"""Events of an account between two of its marks: a walk to any past moment takes fewer steps than this. A power of two."""
-
-TRANSFER: Final = 0
-EXPIRY: Final = 1
-BURNT: Final = 2
 
 Connect = Callable[[Path], sqlite3.Connection]
 
@@ -130,12 +119,10 @@ _TABLES: Final = (
     "INSERT INTO state VALUES (1, 0, 0, 0, 0)",
 )
 
-EVENT_COLUMNS: Final = 24
 INSERT_EVENT: Final = f"INSERT INTO events VALUES ({', '.join('?' * EVENT_COLUMNS)})"
 
 # A transfer of the fast path: kind, pending and closed are 0, and need no binding. Many rows in one statement: measured
 # 20 to 25 % less than a statement per row, which pays for every step with the interpreter's lock.
-ACCEPTED_COLUMNS: Final = EVENT_COLUMNS - 3
 ACCEPTED_ROWS: Final = 64
 _ACCEPTED: Final = f"(?, 0, {', '.join('?' * 4)}, 0, {', '.join('?' * 16)}, 0)"
 INSERT_ACCEPTED: Final = f"INSERT INTO events VALUES {_ACCEPTED}"
@@ -187,16 +174,6 @@ def prepare_writer(db: sqlite3.Connection, path: Path) -> None:
 
 def prepare_reader(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA query_only = ON")
-
-
-def wide(number: int) -> int | bytes:
-    """A number of up to 128 bits as it stands in a column of type ANY."""
-    return number if number <= NARROW_MAX else number.to_bytes(16)
-
-
-def number_from(value: int | bytes) -> int:
-    """The number behind a value of a column of type ANY."""
-    return value if type(value) is int else int.from_bytes(value)  # type: ignore[arg-type]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,9 @@ applied in the order in which they arrived; neighbours of the same kind go toget
 What is refused (by the engine as a status, by the chart as an error) concerns its caller alone. What is Unavailable (a full
 disk, a lock) concerns that batch: its callers ask again, the writer goes on. Anything else is a bug: the writer stops,
 and everybody who waits hears Unavailable.
+
+An engine that waits for a server writes on a thread of the writer's own, and the event loop goes on meanwhile. All else
+stays the same: one batch at a time, taken from the queue and answered on the loop.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -28,6 +32,7 @@ log = structlog.get_logger()
 PULSE_INTERVAL_S: Final = 0.25
 """Seconds between two looks for pending transfers that are due."""
 
+R = TypeVar("R")
 
 _Waiting = tuple[Sequence[Any], asyncio.Future[Any], bool]
 """One caller's list, who waits for its results, and whether it is of accounts. A tuple: made for every single payment."""
@@ -67,6 +72,7 @@ class Writer:
         self._stopping = False
         self._ended: asyncio.Event | None = None
         self._followers: list[tuple[int, asyncio.Future[int]]] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer") if engine.waits else None
 
     def create_transfers(self, transfers: Sequence[Transfer]) -> asyncio.Future[list[CreateTransferResult]]:
         """The results, one per event, once they are durable. Raises Unavailable at once when the queue is full."""
@@ -100,11 +106,17 @@ class Writer:
         try:
             while True:
                 if self._pulse_due:
-                    self._release_due()
+                    if self._thread is None:
+                        self._release_due()
+                    else:
+                        await self._release_due_beside(self._thread)
                     pulse.cancel()
                     pulse = loop.call_later(self._pulse_interval_s, self._pulse)
                 if self._queue:
-                    self._write_batch()
+                    if self._thread is None:
+                        self._write_batch()
+                    else:
+                        await self._write_batch_beside(self._thread)
                     await asyncio.sleep(0)  # those who were answered may ask for more
                 elif self._stopping:
                     return
@@ -117,6 +129,8 @@ class Writer:
             self._stopping = True
             pulse.cancel()
             self._fail_all()
+            if self._thread is not None:
+                self._thread.shutdown()  # what it did has ended
             self._ended.set()
 
     async def stop(self) -> None:
@@ -152,47 +166,87 @@ class Writer:
     def _release_due(self) -> None:
         """Lets pending transfers expire by themselves, also while nobody asks for anything."""
         try:
-            released = self._engine.expire_pending_transfers(self._clock.now_ns())
+            self._note_released(self._engine.expire_pending_transfers(self._clock.now_ns()))
         except errors.Unavailable as error:
-            self._pulse_due = False
-            log.warning("ledger_expiry_waits", error=error.detail)
-            return
+            self._note_not_released(error)
+
+    async def _release_due_beside(self, thread: ThreadPoolExecutor) -> None:
+        try:
+            self._note_released(await _run_in(thread, self._engine.expire_pending_transfers, self._clock.now_ns()))
+        except errors.Unavailable as error:
+            self._note_not_released(error)
+
+    def _note_released(self, released: int) -> None:
         self._pulse_due = released == BATCH_SIZE_MAX  # then there may be more
         if released:
             self._tell_followers()
 
+    def _note_not_released(self, error: errors.Unavailable) -> None:
+        self._pulse_due = False
+        log.warning("ledger_expiry_waits", error=error.detail)
+
     def _write_batch(self) -> None:
         """Commits what waits, as far as it is of one kind and fits, and answers. Nobody waits longer than that."""
-        queue, batch, events = self._queue, list[_Waiting](), list[Any]()
-        accounts = queue[0][2]
-        refuse = None if accounts else self._refusal
+        batch, events, accounts = list[_Waiting](), list[Any](), self._queue[0][2]
         try:
-            while queue and queue[0][2] is accounts and len(events) + len(queue[0][0]) <= BATCH_SIZE_MAX:
-                waiting = queue.popleft()
-                batch.append(waiting)
-                listed, future, _ = waiting
-                self.waiting -= len(listed)
-                refusal = refuse(listed) if refuse is not None else None
-                if refusal is None:
-                    events += listed
-                else:
-                    batch.pop()
-                    if not future.done():
-                        future.set_exception(refusal)
+            self._take(batch, events)
             if not batch:
                 return
-            now = self._clock.now_ns()
-            results: Sequence[Any] = self._engine.create_accounts(events, now) if accounts else self._engine.create_transfers(events, now)
+            create: Callable[[Any, int], Sequence[Any]] = self._engine.create_accounts if accounts else self._engine.create_transfers
+            results = create(events, self._clock.now_ns())
             assert len(results) == len(events), (len(results), len(events))
-            self.batches += 1
-            self.batched += len(events)
-        except errors.Unavailable as error:
+        except BaseException as error:
+            if self._fail_batch(batch, events, error):
+                return
+            raise
+        self._answer(batch, events, results)
+
+    async def _write_batch_beside(self, thread: ThreadPoolExecutor) -> None:
+        """As `_write_batch`, while the loop goes on."""
+        batch, events, accounts = list[_Waiting](), list[Any](), self._queue[0][2]
+        try:
+            self._take(batch, events)
+            if not batch:
+                return
+            create: Callable[[Any, int], Sequence[Any]] = self._engine.create_accounts if accounts else self._engine.create_transfers
+            results = await _run_in(thread, create, events, self._clock.now_ns())
+            assert len(results) == len(events), (len(results), len(events))
+        except BaseException as error:
+            if self._fail_batch(batch, events, error):
+                return
+            raise
+        self._answer(batch, events, results)
+
+    def _take(self, batch: list[_Waiting], events: list[Any]) -> None:
+        """Moves what waits and is of one kind from the queue into `batch`, as far as it fits; refuses what may not go on."""
+        queue = self._queue
+        accounts = queue[0][2]
+        refuse = None if accounts else self._refusal
+        while queue and queue[0][2] is accounts and len(events) + len(queue[0][0]) <= BATCH_SIZE_MAX:
+            waiting = queue.popleft()
+            batch.append(waiting)
+            listed, future, _ = waiting
+            self.waiting -= len(listed)
+            refusal = refuse(listed) if refuse is not None else None
+            if refusal is None:
+                events += listed
+            else:
+                batch.pop()
+                if not future.done():
+                    future.set_exception(refusal)
+
+    def _fail_batch(self, batch: list[_Waiting], events: list[Any], error: BaseException) -> bool:
+        """Answers a batch that was not written. Whether the writer goes on: `error` is no bug."""
+        if isinstance(error, errors.Unavailable):
             log.warning("ledger_batch_unavailable", events=len(events), error=error.detail)
             _fail(batch, error.detail)
-            return
-        except BaseException:
-            _fail(batch, "The ledger has stopped because of a fault.")
-            raise
+            return True
+        _fail(batch, "The ledger has stopped because of a fault.")
+        return False
+
+    def _answer(self, batch: list[_Waiting], events: list[Any], results: Sequence[Any]) -> None:
+        self.batches += 1
+        self.batched += len(events)
         index = 0
         for listed, future, _ in batch:
             stop = index + len(listed)
@@ -234,3 +288,13 @@ def _fail(batch: Sequence[_Waiting], detail: str) -> None:
     for _, future, _ in batch:
         if not future.done():
             future.set_exception(errors.Unavailable(detail))
+
+
+async def _run_in(thread: ThreadPoolExecutor, call: Callable[..., R], *arguments: Any) -> R:
+    """The call's answer, from the thread. A cancellation waits for its end: what is under way cannot be called back."""
+    future = asyncio.get_running_loop().run_in_executor(thread, call, *arguments)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
