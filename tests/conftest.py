@@ -12,6 +12,9 @@ import hypothesis
 import pytest
 import structlog
 
+from tests.postgres import postgres as postgres
+from tests.postgres import postgres_url as postgres_url
+
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_ALL = os.environ.get("COUNTERFOIL_REQUIRE_ALL") == "1"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -95,24 +96,31 @@ query_filters = st.builds(
 )
 
 
-@settings(
-    max_examples=2 * settings().max_examples,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
-)
-@given(
-    history=st.lists(steps, min_size=STEPS, max_size=STEPS),
-    account_questions=st.lists(account_filters, min_size=1, max_size=6),
-    questions=st.lists(query_filters, min_size=1, max_size=6),
-    page=st.integers(1, 5),
-)
-def test_histories_agree_with_the_model(
-    new_engine: Callable[[], Engine],
-    history: list[Any],
-    account_questions: list[AccountFilter],
-    questions: list[QueryFilter],
-    page: int,
-) -> None:
-    both = Both(new_engine())
+HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+GIVEN = {
+    "history": st.lists(steps, min_size=STEPS, max_size=STEPS),
+    "account_questions": st.lists(account_filters, min_size=1, max_size=6),
+    "questions": st.lists(query_filters, min_size=1, max_size=6),
+    "page": st.integers(1, 5),
+}
+
+
+@pytest.mark.parametrize("new_engine", ["memory", "sqlite"], indirect=True)
+@settings(max_examples=2 * settings().max_examples, suppress_health_check=HEALTH)
+@given(**GIVEN)
+def test_histories_agree_with_the_model(new_engine: Callable[[], Engine], **drawn: Any) -> None:
+    play(new_engine(), **drawn)
+
+
+@pytest.mark.parametrize("new_engine", ["postgres"], indirect=True)
+@settings(max_examples=max(10, settings().max_examples // 4), suppress_health_check=HEALTH)  # a server answers in milliseconds
+@given(**GIVEN)
+def test_histories_of_a_server_agree_with_the_model(new_engine: Callable[[], Engine], **drawn: Any) -> None:
+    play(new_engine(), **drawn)
+
+
+def play(engine: Engine, history: list[Any], account_questions: list[AccountFilter], questions: list[QueryFilter], page: int) -> None:
+    both = Both(engine)
     try:
         both.create_accounts(ACCOUNTS)
         both.create_transfers(FUNDING)
