@@ -221,10 +221,10 @@ class Scheme:
 async def opened(folder: Path, clock: MovedClock | None = None, *, publishing: bool = False, **settings: Any) -> AsyncIterator[Scheme]:
     """A scheme in `folder`, with staff if it is new. With `publishing`, the log follows, in a process of its own."""
     clock = clock or MovedClock()
+    folder.mkdir(parents=True, exist_ok=True)
     defaults: dict[str, Any] = {"data": str(folder), "sandbox": True, "port": 0, "check_interval_s": 0}
     config = msgspec.convert(defaults | settings, Config)
-    if not (folder / "store.sqlite").exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    if not config.store and not (folder / "store.sqlite").exists():
         (folder / "store.sqlite").touch(0o600)
         (folder / "store.sqlite").write_bytes(_empty_store())
     async with running(config, clock, publishing=publishing) as services:

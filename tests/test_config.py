@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from counterfoil.config import FILE_NAME, NOT_SETTINGS, Config, load
+from counterfoil.config import FILE_NAME, NOT_SETTINGS, Config, cluster_of, load
 from counterfoil.errors import Malformed
 
 
@@ -161,3 +161,52 @@ def test_the_file_cannot_move_the_folder_that_it_is_in(tmp_path: Path) -> None:
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(AttributeError):
         Config().port = 1  # type: ignore[misc]
+
+
+def test_a_config_shows_no_password() -> None:
+    config = Config(store="postgresql://teller:geheim@db/x", ledger="postgresql://teller@db/x?password=geheim&port=1")
+    assert "geheim" not in repr(config)
+    assert "postgresql://teller:***@db/x" in repr(config)
+    assert "password=***&port=1" in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("store", "mysql://db/x"),
+        ("store", "postgres://db/x"),
+        ("store", "tigerbeetle://127.0.0.1:3000?cluster=0"),
+        ("store", "sqlite:///x"),
+        ("ledger", "sqlite:///x"),
+        ("ledger", "postgresql://teller:ge%him@db/x"),
+        ("ledger", "postgresql://teller:ge/him@db/x"),
+        ("ledger", "postgresql://teller:ge@him@db/x"),
+        ("ledger", "tigerbeetle://127.0.0.1:3000"),
+        ("ledger", "tigerbeetle://127.0.0.1:3000?cluster=one"),
+        ("ledger", "tigerbeetle://?cluster=1"),
+    ],
+)
+def test_a_server_of_another_kind_is_refused_without_repeating_the_url(name: str, url: str) -> None:
+    with pytest.raises(Malformed) as refusal:
+        load({}, **{name: url})
+    assert refusal.value.facts["field"] == name
+    assert url not in refusal.value.detail
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://",
+        "postgresql:///books",
+        "postgresql://teller@/books?host=%2Frun%2Fpostgresql",
+        "postgresql://teller:ge%2Fheim@db.internal:5433/books?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgresql://teller@10.0.0.1:5432,10.0.0.2:5432,[fd00::1]:5432/books?target_session_attrs=read-write",
+    ],
+)
+def test_a_server_is_named_as_its_own_library_takes_it(url: str) -> None:
+    assert load({"COUNTERFOIL_STORE": url, "COUNTERFOIL_LEDGER": url}).store == url
+
+
+def test_a_cluster_is_named_by_its_addresses_and_its_number() -> None:
+    config = load({"COUNTERFOIL_LEDGER": "tigerbeetle://10.0.0.1:3000,[::1]:3001?cluster=7"})
+    assert cluster_of(config.ledger) == ("10.0.0.1:3000,[::1]:3001", 7)

@@ -21,6 +21,12 @@ PREFIX = "COUNTERFOIL_"
 FILE_NAME = "counterfoil.toml"
 NOT_SETTINGS = frozenset({"COUNTERFOIL_VECTORS", "COUNTERFOIL_REQUIRE_ALL", "COUNTERFOIL_KEY", "COUNTERFOIL_SERVER"})
 """Names in the environment that belong to the tests and to the command-line wallet."""
+SERVERS = {"store": ("postgresql",), "ledger": ("postgresql", "tigerbeetle")}
+"""Settings that may name a server, and by which kinds of URL."""
+_HOST = r"(?:\[[0-9a-fA-F:.]+\]|(?:[^]:@/?#%,\s[]|%[0-9a-fA-F]{2})*)(?::[0-9]*)?"
+_PART = r"(?:[^:@/?#%\s]|%[0-9a-fA-F]{2})*"
+_POSTGRES = re.compile(rf"postgresql://(?:{_PART}(?::{_PART})?@)?{_HOST}(?:,{_HOST})*(?:/{_PART})?(?:\?(?:[^#%\s]|%[0-9a-fA-F]{{2}})*)?")
+"""Stricter than libpq: what it made of a password that is not spelled right, it would tell everybody."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +34,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         data: folder of everything that the scheme keeps: ledger, store, keys, log.
+        store: database of people and orders: empty for a file in the folder, or a server's, such as
+            "postgresql://counterfoil@db.internal/counterfoil"; a password is better kept in ~/.pgpass than here.
+        ledger: engine that keeps balances and transfers: empty for a file in the folder, or "postgresql://..." as for `store` (it may
+            be the same database), or "tigerbeetle://10.0.0.1:3000,10.0.0.2:3000,10.0.0.3:3000?cluster=1".
         host: address to listen on; loopback unless a reverse proxy stands in front.
         port: TCP port; 0 takes a free one and prints it.
         origin: the scheme's name in every signed order and in the log, such as "money.example.org/log".
@@ -50,6 +60,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     data: str = "./data"
+    store: str = ""
+    ledger: str = ""
     host: str = "127.0.0.1"
     port: int = 8480
     origin: str = "counterfoil.localhost/log"
@@ -77,6 +89,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise Malformed(error.facts["field"].replace(".", "_"), error.facts["rule"]) from None
         if not self.data:
             raise Malformed("data", "must name a folder")
+        for name in SERVERS:
+            _check_server(name, getattr(self, name))
         if not re.fullmatch(r"[A-Z]{2}", self.region):
             raise Malformed("region", "must be two capital letters")
         if not self.languages or not all(re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", language) for language in self.languages):
@@ -92,6 +106,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if getattr(self, name) < 0:
                 raise Malformed(name, "must not be negative")
 
+    def __repr__(self) -> str:
+        """For logs and traces: without passwords."""
+        shown = {field: getattr(self, field) for field in self.__struct_fields__}
+        shown |= {name: without_password(shown[name]) for name in SERVERS}
+        return f"Config({', '.join(f'{field}={value!r}' for field, value in shown.items())})"
+
     @property
     def currency(self) -> Currency:
         return Currency(code=self.currency_code, digits=self.currency_digits, ledger=self.currency_ledger)
@@ -99,6 +119,30 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def folder(self) -> Path:
         return Path(self.data)
+
+
+def without_password(url: str) -> str:
+    """A server's URL as it may be shown and logged."""
+    return re.sub(r"(?<=password=)[^&\s]*", "***", re.sub(r"^([a-z]+://[^:@/]*):.*(?=@)", r"\1:***", url))
+
+
+def _check_server(name: str, url: str) -> None:
+    """Refuses (Malformed) without repeating anything of the URL."""
+    schemes = [f"{scheme}://" for scheme in SERVERS[name]]
+    if url and not url.startswith(tuple(schemes)):
+        raise Malformed(name, f"must be empty, or begin with {' or '.join(schemes)}")
+    if url.startswith("postgresql://") and not _POSTGRES.fullmatch(url):
+        raise Malformed(name, "must be like postgresql://user@host:5432/database, with special characters as %-codes")
+    if url.startswith("tigerbeetle://"):
+        cluster_of(url)
+
+
+def cluster_of(ledger: str) -> tuple[str, int]:
+    """Addresses and number of the cluster in a setting like "tigerbeetle://10.0.0.1:3000,10.0.0.2:3000?cluster=1"."""
+    match = re.fullmatch(r"tigerbeetle://([0-9a-zA-Z.:,\[\]-]+)\?cluster=([0-9]{1,39})", ledger)
+    if match is None:
+        raise Malformed("ledger", "must be like tigerbeetle://10.0.0.1:3000,10.0.0.2:3000,10.0.0.3:3000?cluster=1")
+    return match[1], int(match[2])
 
 
 def load(environment: Mapping[str, str], **overrides: Any) -> Config:

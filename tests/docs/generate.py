@@ -76,8 +76,9 @@ def settings_page() -> str:
             if isinstance(field.default, tuple)
             else str(field.default).replace("True", "true").replace("False", "false")
         )
+        default = f"`{default}`" if default else "empty"
         kind = {str: "text", int: "whole number", bool: "true or false"}.get(kinds[field.name], "list of texts")
-        rows.append(f"| `{field.name}` | `{PREFIX}{field.name.upper()}` | {kind} | `{default}` | {meanings[field.name]} |")
+        rows.append(f"| `{field.name}` | `{PREFIX}{field.name.upper()}` | {kind} | {default} | {meanings[field.name]} |")
     return _page(
         "# Settings",
         """

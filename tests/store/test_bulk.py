@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Boolean, Column, Connection, LargeBinary, MetaData, SmallInteger, Table, Text, delete, insert, select
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
 from counterfoil.store.bulk import FIND_SIZE, BulkFind, BulkInsert
@@ -51,8 +49,8 @@ rows = st.lists(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Any:
-    store = Store.open(f"sqlite:///{tmp_path}/store.sqlite")
+def store(empty_url: str) -> Any:
+    store = Store.open(empty_url)
     with store.writing() as connection:
         tables.create_all(connection)
     yield store
@@ -103,18 +101,3 @@ def test_an_amount_that_is_none_never_reaches_the_database(store: Store, amount:
         insert_bulk(connection, [(1, 5, b"", "", 1, True), (2, amount, b"", "", 1, True), (3, None, b"", "", 1, True)])
     with pytest.raises(AssertionError), store.writing() as connection:
         insert_bulk(connection, [(1, 5, b"", "", 1, True), (2, amount, b"", "", 1, True)])
-
-
-def test_finding_compiles_for_postgresql_too() -> None:
-    sql, positional, _, from_driver = find_bulk._compile(postgresql.dialect())  # type: ignore[no-untyped-call]
-    assert not positional
-    assert f"%(key_{FIND_SIZE - 1})s)" in sql
-    assert from_driver is not None
-    assert from_driver(bytes(15) + b"\7") == 7
-
-
-def test_it_compiles_for_postgresql_too() -> None:
-    sql, processors, names = insert_bulk._compile(postgresql.dialect())  # type: ignore[no-untyped-call]
-    assert sql.startswith('INSERT INTO bulk (id, amount, "order", "select", kind, good) VALUES (%(id)s')
-    assert names == ["id", "amount", "order", "select", "kind", "good"]
-    assert 0 in dict(processors)

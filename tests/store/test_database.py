@@ -11,15 +11,23 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, Connection, MetaData, Table, Text, func, insert, select
-from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from counterfoil.errors import AlreadyTaken, Unavailable
 from counterfoil.store import database
 from counterfoil.store.database import Store
-from counterfoil.store.schema import Amount, Id
+from counterfoil.store.reader import StoreReader
+from counterfoil.store.schema import Amount, Id, Nanoseconds
 
 tables = MetaData()
-things = Table("things", tables, Column("id", Id, primary_key=True), Column("amount", Amount, nullable=False), Column("name", Text))
+things = Table(
+    "things",
+    tables,
+    Column("id", Id, primary_key=True),
+    Column("amount", Amount, nullable=False),
+    Column("name", Text),
+    Column("at", Nanoseconds),
+)
 
 
 def create(url: str) -> None:
@@ -41,15 +49,22 @@ async def running(url: str, **arguments: Any) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/store.sqlite"
-    create(url)
-    return url
+def url(empty_url: str) -> str:
+    create(empty_url)
+    return empty_url
 
 
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[Store]:
     async with running(url) as store:
+        yield store
+
+
+@pytest.fixture
+async def on_sqlite(tmp_path: Path) -> AsyncIterator[Store]:
+    """For what concerns files alone."""
+    create(f"sqlite:///{tmp_path}/store.sqlite")
+    async with running(f"sqlite:///{tmp_path}/store.sqlite") as store:
         yield store
 
 
@@ -70,12 +85,51 @@ def numbers(connection: Connection) -> list[int]:
     return list(connection.execute(select(things.c.id).order_by(things.c.id)).scalars())
 
 
-async def test_a_write_is_seen_by_the_next_read_and_by_another_process(store: Store) -> None:
+async def test_a_write_is_seen_by_the_next_read_and_by_another_process(url: str, store: Store) -> None:
     assert await store.write(put(2**128 - 2)) == 2**128 - 2
     assert await store.read(numbers) == [2**128 - 2]
     assert await store.read_long(numbers) == [2**128 - 2]
-    with contextlib.closing(sqlite3.connect(store.url.database or "")) as other:
-        assert other.execute("SELECT id, amount FROM things").fetchall() == [((2**128 - 2).to_bytes(16), 1)]
+    with StoreReader(url) as other:
+        rows = other.read(lambda connection: connection.exec_driver_sql("SELECT id, amount FROM things").all())
+    assert [tuple(row) for row in rows] == [((2**128 - 2).to_bytes(16), 1)]
+
+
+async def test_values_come_back_as_they_were_at_their_bounds(store: Store) -> None:
+    rows = [
+        (0, 0, "", None),
+        (1, 2**63 - 1, None, 0),
+        (2**127, 1, "한국어 𝄞 é é \u202e", 2**63 - 1),
+        (2**128 - 1, 2**62, "a\nb\t'\"%s \\", 1),
+    ]
+
+    def write(connection: Connection) -> None:
+        connection.execute(insert(things), [dict(zip(("id", "amount", "name", "at"), row, strict=True)) for row in rows])
+
+    await store.write(write)
+    found = await store.read(lambda connection: [tuple(row) for row in connection.execute(select(things).order_by(things.c.id))])
+    assert found == rows
+    total = select(func.sum(things.c.amount)).where(things.c.id < 2)
+    assert repr(await store.read(lambda connection: connection.execute(total).scalar_one())) == str(2**63 - 1), "a whole number as ever"
+
+
+async def test_a_read_has_one_view_of_the_data(store: Store) -> None:
+    """Of which others cannot change anything between its statements."""
+    await store.write(put(1))
+    first, second = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def twice(connection: Connection) -> tuple[list[int], list[int]]:
+        before = numbers(connection)
+        loop.call_soon_threadsafe(first.set)
+        asyncio.run_coroutine_threadsafe(second.wait(), loop).result()
+        return before, numbers(connection)
+
+    reading = asyncio.create_task(store.read_long(twice))
+    await first.wait()
+    await store.write(put(2))
+    second.set()
+    assert await reading == ([1], [1])
+    assert await store.read(numbers) == [1, 2]
 
 
 async def test_work_that_waits_together_is_committed_together(store: Store) -> None:
@@ -143,9 +197,9 @@ async def test_a_wrong_statement_is_a_bug_and_not_an_outage(store: Store) -> Non
     def wrong(connection: Connection) -> None:
         connection.exec_driver_sql("SELECT nothing FROM nowhere")
 
-    with pytest.raises(OperationalError):
+    with pytest.raises(DBAPIError, match="nowhere"):
         await store.write(wrong)
-    with pytest.raises(OperationalError):
+    with pytest.raises(DBAPIError, match="nowhere"):
         await store.read(wrong)
     assert await store.write(put(1)) == 1
 
@@ -176,7 +230,9 @@ async def test_stop_finishes_what_waits_and_takes_nothing_new(url: str) -> None:
         await store.read(numbers)
 
 
-async def test_a_full_disk_loses_the_batch_and_not_the_store(store: Store) -> None:
+async def test_a_full_disk_loses_the_batch_and_not_the_store(on_sqlite: Store) -> None:
+    store = on_sqlite
+
     def fill(connection: Connection) -> None:
         connection.execute(insert(things), {"id": 2, "amount": 1, "name": "x" * 1_000_000})
 
@@ -189,7 +245,8 @@ async def test_a_full_disk_loses_the_batch_and_not_the_store(store: Store) -> No
     assert await store.write(put(4)) == 4
 
 
-async def test_a_locked_database_is_waited_for_without_stopping_the_loop(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_locked_database_is_waited_for_without_stopping_the_loop(on_sqlite: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = on_sqlite
     with contextlib.closing(sqlite3.connect(store.url.database or "", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         write = asyncio.create_task(store.write(put(1)))
@@ -209,7 +266,8 @@ async def test_a_locked_database_is_waited_for_without_stopping_the_loop(store: 
     assert await store.read(numbers) == [1, 3]
 
 
-async def test_a_slow_disk_moves_commit_to_a_thread(store: Store) -> None:
+async def test_a_slow_disk_moves_commit_to_a_thread(on_sqlite: Store) -> None:
+    store = on_sqlite
     store._commit_s = 1.0
     assert await asyncio.gather(*(store.write(put(n)) for n in range(1, 20))) == list(range(1, 20))
     assert len(store._commit_thread._threads) == 1
@@ -232,7 +290,8 @@ async def test_a_cancelled_writer_answers_everybody_and_lets_go(url: str) -> Non
         assert set(acknowledged) <= set(await again.read(numbers))
 
 
-async def test_the_log_is_kept_short_under_load(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_log_is_kept_short_under_load(on_sqlite: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = on_sqlite
     monkeypatch.setattr(database, "CHECKPOINT_INTERVAL_S", 0.0)
     monkeypatch.setattr(database, "WAL_SIZE_MAX", 200_000)
 
@@ -246,8 +305,8 @@ async def test_the_log_is_kept_short_under_load(store: Store, monkeypatch: pytes
     assert Path(f"{store.url.database}-wal").stat().st_size < 600_000
 
 
-async def test_a_new_file_is_its_owners_only(store: Store) -> None:
-    assert Path(store.url.database or "").stat().st_mode & 0o077 == 0
+async def test_a_new_file_is_its_owners_only(on_sqlite: Store) -> None:
+    assert Path(on_sqlite.url.database or "").stat().st_mode & 0o077 == 0
 
 
 def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:

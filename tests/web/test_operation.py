@@ -12,10 +12,10 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
+from counterfoil.assurance.running_check import CheckResult
 from counterfoil.errors import Unavailable
 from counterfoil.ids import id_text
 from counterfoil.web.app import create_app
-from counterfoil.web.services import CheckResult
 from tests.web.site import Site, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -136,8 +136,12 @@ class Delivery:
         for endpoint in list(self._ready):
             if self._places(endpoint) <= 0:
                 continue
-            target = await self.store.read(partial(_target, endpoint=endpoint, now=now))
-            del self._ready[endpoint]
+            del self._ready[endpoint]  # before the look: whoever wakes it meanwhile has something that this look may not see
+            try:
+                target = await self.store.read(partial(_target, endpoint=endpoint, now=now))
+            except Unavailable:
+                self._ready[endpoint] = None
+                raise
             if target is None:
                 continue
             if target.failing:

@@ -14,7 +14,7 @@ from counterfoil.commands.output import DONE, REFUSED, Answer, Output, WrongUse,
 from counterfoil.commands.scheme import config_of
 from counterfoil.config import Config
 from counterfoil.errors import Malformed
-from counterfoil.folder import audited_path, log_folder, only_process, openings_path, operator_key, policy_path, store_url
+from counterfoil.folder import audited_path, ledger_path, log_folder, only_process, openings_path, operator_key, policy_path, store_url
 from counterfoil.ledger import check as ledger_check
 from counterfoil.moments import moment_text
 from counterfoil.money import Currency, format_amount
@@ -35,9 +35,11 @@ FINDINGS_SHOWN_MAX = 20
 def check(arguments: argparse.Namespace, output: Output) -> Answer:
     """Audits the ledger in the data folder. Exit code 1 when something does not add up."""
     config = config_of(arguments)
-    if not (config.folder / "ledger.sqlite").is_file():
+    if not config.ledger and not ledger_path(config).is_file():
         raise WrongUse(f"there is no ledger in {config.folder}: name the data folder with --data or COUNTERFOIL_DATA")
     with only_process(config.folder):
+        if config.ledger:
+            app.follow_ledger(config).close()  # refuses where there is none: an engine would make it
         engine = app.open_engine(config)
         try:
             report = ledger_check.check(engine, on_page=lambda read: output.progress("read", read, 0))

@@ -13,11 +13,10 @@ The feed is read in pages, so memory grows with the accounts and the open reserv
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from counterfoil.ledger.engine import Engine
 from counterfoil.ledger.types import (
     BATCH_SIZE_MAX,
     Account,
@@ -135,7 +134,15 @@ class _Tally:
         return (self.debits_pending, self.debits_posted, self.credits_pending, self.credits_posted)
 
 
-def check(engine: Engine, *, on_page: Callable[[int], None] | None = None, page_size: int = BATCH_SIZE_MAX) -> Report:
+class Audited(Protocol):
+    """What is asked of an engine; fields and answers as there."""
+
+    def get_change_events(self, *, timestamp_min: int, timestamp_max: int = 0, limit: int) -> list[ChangeEvent]: ...
+
+    def query_accounts(self, filter: QueryFilter) -> list[Account]: ...
+
+
+def check(engine: Audited, *, on_page: Callable[[int], None] | None = None, page_size: int = BATCH_SIZE_MAX) -> Report:
     """Audits everything in one go. `on_page` hears how many events and accounts have been read."""
     auditor = Auditor(engine, page_size=page_size)
     while auditor.step():
@@ -151,7 +158,7 @@ class Auditor:
     any account to it.
     """
 
-    def __init__(self, engine: Engine, *, page_size: int = BATCH_SIZE_MAX, findings_max: int = FINDINGS_MAX) -> None:
+    def __init__(self, engine: Audited, *, page_size: int = BATCH_SIZE_MAX, findings_max: int = FINDINGS_MAX) -> None:
         assert 0 < page_size <= BATCH_SIZE_MAX, page_size
         self.read = 0
         self._engine = engine

@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 from counterfoil.clock import Clock
 from counterfoil.config import Config
 from counterfoil.errors import Malformed
-from counterfoil.folder import Cosigned, ledger_path, log_folder, openings_path, operator_key, policy_path, store_url
-from counterfoil.ledger.sqlite_follow import SqliteFollower
+from counterfoil.folder import Cosigned, log_folder, openings_path, operator_key, policy_path, store_url
 from counterfoil.parties.tiers import all_tiers
 from counterfoil.payments.openings import Openings
 from counterfoil.payments.publish.runner import Stop, run_publisher
 from counterfoil.payments.publish.service import Publisher
 from counterfoil.payments.rules import DEFAULT_TARIFF, SchemeRules, publish
+from counterfoil.publishing.ledger import follow
 from counterfoil.store.reader import StoreReader
 from counterfoil.tlog.keys import Signer
 from counterfoil.tlog.log import Log
@@ -38,7 +38,7 @@ def publish_until(config: Config, stop: Stop, clock: Clock, on_ready: Callable[[
         Log.open(folder, signer) as tlog,
         Openings.writing(openings_path(config)) as openings,
         StoreReader(store_url(config)) as store,
-        SqliteFollower.open(ledger_path(config)) as ledger,
+        follow(config) as ledger,
     ):
         tlog.keep_policy(read_policy(config, signer).decode())
         document = store.read(lambda connection: rules_in_force(config, connection)).document

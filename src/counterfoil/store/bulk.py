@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Dialect, LargeBinary, Table, bindparam, insert, select
+from sqlalchemy.exc import DBAPIError
 
 FIND_SIZE: Final = 64
 """Keys in one statement that finds."""
@@ -18,8 +19,9 @@ class BulkInsert:
     """Inserts rows given as tuples, in the order of the table's columns.
 
     The same INSERT that Core writes, compiled once for each dialect, and the same conversions by the column types, made
-    column by column instead of value by value: 12 columns cost 12 us a row instead of 19. No defaults are filled in:
-    every column must be given. Raises what the database raises, IntegrityError first of all; then no row remains.
+    column by column instead of value by value: 12 columns cost 12 us a row instead of 19. PostgreSQL is sent a binary COPY
+    instead, which takes a quarter of an INSERT's time and checks the same. No defaults are filled in: every column must be
+    given. Raises what the database raises, IntegrityError first of all; then no row remains.
     """
 
     def __init__(self, table: Table) -> None:
@@ -30,57 +32,87 @@ class BulkInsert:
     def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         if not rows:
             return
-        sql, processors, names = self._compiled.get(connection.dialect) or self._compile(connection.dialect)
+        sql, processors, copied = self._compiled.get(connection.dialect) or self._compile(connection.dialect)
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
         assert len(columns) == len(self.table.columns), (len(columns), self.table.name)
         for index, processor in processors:
             columns[index] = processor(columns[index])
         values = list(zip(*columns, strict=True))
-        if names is None:
+        if copied is None:
             connection.exec_driver_sql(sql, values)
         else:
-            connection.exec_driver_sql(sql, [dict(zip(names, value, strict=True)) for value in values])
+            _copy(connection, sql, copied, values)
 
     def _compile(self, dialect: Dialect) -> tuple[str, list[tuple[int, Processor]], list[str] | None]:
+        """The statement, what columns go through on their way to the driver, and for a COPY their types."""
         columns = list(self.table.columns)
         compiled: Any = insert(self.table).compile(dialect=dialect, column_keys=[column.key for column in columns])
         found = ((index, _processor(column, dialect)) for index, column in enumerate(columns))
         processors = [(index, processor) for index, processor in found if processor is not None]
-        keys = [column.key for column in columns]
-        assert not compiled.positional or compiled.positiontup == keys, compiled.positiontup
-        result = (str(compiled), processors, None if compiled.positional else keys)
+        sql, copied = str(compiled), None
+        if dialect.name == "postgresql":
+            sql = f"COPY {sql[len('INSERT INTO ') : sql.index(' VALUES ')]} FROM STDIN (FORMAT BINARY)"  # noqa: S608 - names of our own table
+            copied = [column.type.compile(dialect).lower().partition("(")[0] for column in columns]
+        else:
+            assert compiled.positiontup == [column.key for column in columns], compiled.positiontup
+        result = (sql, processors, copied)
         self._compiled[dialect] = result
         return result
 
 
+def _copy(connection: Connection, sql: str, types: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """A COPY that raises what a statement of SQLAlchemy's raises."""
+    driver: Any = connection.connection.driver_connection
+    base: type[Exception] = connection.dialect.loaded_dbapi.Error
+    try:
+        with driver.cursor() as cursor, cursor.copy(sql) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+    except base as error:
+        raise DBAPIError.instance(sql, None, error, base, dialect=connection.dialect) from error
+
+
 class BulkFind:
-    """Which of many values a column has. Keys are asked for in statements of one size, so that the database knows them already."""
+    """Which of many values a column has. Keys are asked for in statements of one size, so that the database knows them already.
+
+    PostgreSQL is asked for all of them at once, by an array.
+    """
 
     def __init__(self, column: Column[int]) -> None:
         self.column = column
         names = [f"key_{number}" for number in range(FIND_SIZE)]
         self._names = names
         self._query = select(column).where(column.in_([bindparam(name, type_=column.type) for name in names]))
-        self._compiled: dict[Dialect, tuple[str, bool, Processor | None, Callable[[Any], Any] | None]] = {}
+        self._compiled: dict[Dialect, tuple[str, int, Processor | None, Callable[[Any], Any] | None]] = {}
 
     def __call__(self, connection: Connection, values: Sequence[int]) -> set[int]:
         """Those of `values` that are there."""
         if not values:
             return set()
-        sql, positional, to_driver, from_driver = self._compiled.get(connection.dialect) or self._compile(connection.dialect)
+        sql, size, to_driver, from_driver = self._compiled.get(connection.dialect) or self._compile(connection.dialect)
         keys = list(to_driver(values) if to_driver else values)
-        keys += keys[-1:] * (-len(keys) % FIND_SIZE)
         found: set[Any] = set()
-        for start in range(0, len(keys), FIND_SIZE):
-            part = tuple(keys[start : start + FIND_SIZE])
-            found.update(connection.exec_driver_sql(sql, part if positional else dict(zip(self._names, part, strict=True))).scalars())
+        if not size:
+            found.update(connection.exec_driver_sql(sql, (keys,)).scalars())
+        else:
+            keys += keys[-1:] * (-len(keys) % size)
+            for start in range(0, len(keys), size):
+                found.update(connection.exec_driver_sql(sql, tuple(keys[start : start + size])).scalars())
         return set(map(from_driver, found)) if from_driver else found
 
-    def _compile(self, dialect: Dialect) -> tuple[str, bool, Processor | None, Callable[[Any], Any] | None]:
-        compiled: Any = self._query.compile(dialect=dialect)
-        assert not compiled.positional or compiled.positiontup == self._names, compiled.positiontup
+    def _compile(self, dialect: Dialect) -> tuple[str, int, Processor | None, Callable[[Any], Any] | None]:
+        """The statement, how many keys it takes (0: an array of any number), and what they go through on their way there and back."""
+        if dialect.name == "postgresql":
+            name = dialect.identifier_preparer.format_column(self.column)
+            table = dialect.identifier_preparer.format_table(self.column.table)
+            sql, size = f"SELECT {name} FROM {table} WHERE {name} = ANY(%s::{self.column.type.compile(dialect)}[])", 0  # noqa: S608 - as above
+        else:
+            compiled: Any = self._query.compile(dialect=dialect)
+            assert compiled.positiontup == self._names, compiled.positiontup
+            sql, size = str(compiled), FIND_SIZE
         back = self.column.type.dialect_impl(dialect).result_processor(dialect, None)
-        result = (str(compiled), bool(compiled.positional), _processor(self.column, dialect), back)
+        result = (sql, size, _processor(self.column, dialect), back)
         self._compiled[dialect] = result
         return result
 

@@ -9,6 +9,8 @@ connection is `Unavailable` for the callers of that batch; the store lives on an
 All SQL runs in the thread of the event loop, since handing over costs more than the work. COMMIT alone moves to a thread
 once the disk has shown that it needs longer than `COMMIT_INLINE_S_MAX`: a disk with a battery answers in 0.1 ms, a phone's
 memory card in 20 ms. Functions are plain: no I/O of their own, no waiting, at most about a millisecond.
+
+That is SQLite, which answers in microseconds. A server is waited for: see `postgres_store`, which does the same in threads.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from counterfoil.clock import NANOSECONDS, Clock, SystemClock
-from counterfoil.errors import Unavailable
+from counterfoil.errors import Refused, Unavailable
+from counterfoil.store.outages import SQLITE_BUSY, is_outage, reason, sqlite_code
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 - an item, as in the signature that everybody knows
@@ -35,6 +38,7 @@ R = TypeVar("R")
 
 QUEUE_SIZE_MAX = 20_000
 """Pieces of work that may wait for the writer; beyond it callers hear Unavailable at once."""
+POSTGRES = "postgresql://"
 BATCH_SIZE_MAX = 2_000
 """Pieces of work in one transaction."""
 READERS_MAX = 4
@@ -50,13 +54,8 @@ WAL_SIZE_MAX = 64 * 2**20
 
 log = structlog.get_logger(__name__)
 
-SQLITE_OUTAGES = frozenset({5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26})
-"""SQLite result codes that are the machine's trouble, not our bug: busy, locked, out of memory, read-only, interrupted,
-I/O error, corrupt, full, cannot open, lock protocol, not a database. Source: sqlite.org/rescode.html"""
-SQLITE_BUSY = 5
 
-
-class _Work:
+class Work:
     """One caller's work and the future that the caller waits for."""
 
     __slots__ = ("fn", "item", "together", "future")
@@ -78,12 +77,11 @@ class Store:
         self.url = url
         self._clock = clock or SystemClock()
         self._queue_size_max = queue_size_max
-        self._is_sqlite = url.get_backend_name() == "sqlite"
-        self._writer_engine = _create_engine(url, writer=True)
-        self._reader_engine = _create_engine(url, writer=False)
+        self._writer_engine = self._engine(writer=True)
+        self._reader_engine = self._engine(writer=False)
         self._writer: Connection | None = None
         self._reader: Connection | None = None
-        self._waiting: list[_Work] = []
+        self._waiting: list[Work] = []
         self._wake = asyncio.Event()
         self._finished = asyncio.Event()
         self._running = False
@@ -98,13 +96,17 @@ class Store:
 
     @classmethod
     def open(cls, url: str, *, queue_size_max: int = QUEUE_SIZE_MAX) -> Store:
-        """The database at `url`, such as "sqlite:////var/lib/counterfoil/store.sqlite". It must have been migrated.
+        """The database at `url`, such as "sqlite:////var/lib/counterfoil/store.sqlite", or "postgresql://..." as libpq takes it.
 
-        A SQLite file that does not exist is created, readable by its owner only. Raises Unavailable when it cannot be opened.
+        It must have been migrated. A SQLite file that does not exist is created, readable by its owner only. Raises Unavailable
+        when it cannot be opened; of a server also when another process writes it, and Refused or UnknownFormat for one that we
+        cannot work with.
         """
+        if url.startswith(POSTGRES):
+            return open_postgres(url, queue_size_max=queue_size_max)
         store = cls(make_url(url), queue_size_max=queue_size_max)
         try:
-            if store._is_sqlite and store.url.database:
+            if store.url.database:
                 os.close(os.open(store.url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             store._connect_writer()
         except (DBAPIError, OSError) as error:
@@ -145,11 +147,11 @@ class Store:
             finally:
                 transaction.close()
         except DBAPIError as error:
-            if not _is_outage(error):
+            if not is_outage(error):
                 raise
-            _discard(self._reader)
+            discard(self._reader)
             self._reader = None
-            raise Unavailable(f"the database does not answer: {error.orig}") from error
+            raise Unavailable(f"the database does not answer: {reason(error)}") from error
 
     async def read_long(self, fn: Callable[[Connection], T]) -> T:
         """As `read`, in a thread of its own: for searches, lists and reports that may take longer."""
@@ -204,9 +206,9 @@ class Store:
         self._closed = True
         for threads in (self._commit_thread, self._checkpoint_thread, self._read_threads):
             threads.shutdown(wait=True)
-        _discard(self._writer)
+        discard(self._writer)
         self._writer = None
-        _discard(self._reader)
+        discard(self._reader)
         self._reader = None
         self._writer_engine.dispose()
         self._reader_engine.dispose()
@@ -221,14 +223,16 @@ class Store:
         """A transaction of one's own, for migrations and command lines: synchronous, and only while `run()` is not running."""
         assert not self._running, "the writer is running"
         connection = self._connect_writer()
-        if self._is_sqlite:
-            connection.connection.cursor().execute(f"PRAGMA busy_timeout = {int(LOCK_WAIT_S_MAX * 1_000)}")
+        connection.connection.cursor().execute(f"PRAGMA busy_timeout = {int(LOCK_WAIT_S_MAX * 1_000)}")
         try:
             with connection.begin():
                 yield connection
         finally:
-            _discard(self._writer)
+            discard(self._writer)
             self._writer = None
+
+    def _engine(self, *, writer: bool) -> Engine:
+        return _create_engine(self.url, writer=writer)
 
     # The writer's parts
 
@@ -238,33 +242,26 @@ class Store:
         if len(self._waiting) >= self._queue_size_max:
             raise Unavailable("too much is waiting to be stored")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Work(fn, item, together, future))
+        self._waiting.append(Work(fn, item, together, future))
         if len(self._waiting) == 1:  # else the writer is awake already
             self._wake.set()
         return future
 
-    async def _commit_batch(self, batch: list[_Work]) -> None:
+    async def _commit_batch(self, batch: list[Work]) -> None:
         """Runs the batch in one transaction, commits it, and answers every caller."""
         try:
             connection, transaction = await self._begin()
-            outcomes = _run_all(connection, batch)
+            outcomes = run_all(connection, batch)
             await self._commit(transaction)
         except DBAPIError as error:
-            if not _is_outage(error):
+            if not is_outage(error):
                 raise
             # Not even a rollback can be trusted now (SQLite may have rolled back by itself when the disk is full): a new connection can.
-            _discard(self._writer)
+            discard(self._writer)
             self._writer = None
-            log.warning("store_batch_lost", size=len(batch), error=str(error.orig))
-            _fail(batch, f"could not be stored: {error.orig}")
+            lose(batch, reason(error))
             return
-        for work, result, failure in outcomes:
-            if work.future.done():
-                continue  # the caller has gone; the work stands
-            if failure is None:
-                work.future.set_result(result)
-            else:
-                work.future.set_exception(failure)
+        answer(outcomes)
 
     async def _begin(self) -> tuple[Connection, RootTransaction]:
         """An open transaction that holds the write lock. Waits for another process without holding up the event loop."""
@@ -274,9 +271,9 @@ class Store:
                 connection = self._connect_writer()
                 return connection, connection.begin()
             except DBAPIError as error:
-                if _sqlite_code(error) != SQLITE_BUSY or self._monotonic_s() > deadline:
+                if sqlite_code(error) != SQLITE_BUSY or self._monotonic_s() > deadline:
                     raise
-                _discard(self._writer)
+                discard(self._writer)
                 self._writer = None
             await asyncio.sleep(0.005)
 
@@ -299,8 +296,6 @@ class Store:
 
     async def _keep_log_short(self) -> None:
         """Starts a checkpoint now and then, beside the writes; waits for it only when the log has become long."""
-        if not self._is_sqlite:
-            return
         if self._checkpoint is not None and not self._checkpoint.done():
             if self._log_is_long():
                 await asyncio.wait([self._checkpoint])
@@ -343,15 +338,32 @@ class Store:
             with self._reader_engine.connect() as connection:
                 return fn(connection)
         except DBAPIError as error:
-            if not _is_outage(error):
+            if not is_outage(error):
                 raise
-            raise Unavailable(f"the database does not answer: {error.orig}") from error
+            raise Unavailable(f"the database does not answer: {reason(error)}") from error
 
 
-def _run_all(connection: Connection, batch: list[_Work]) -> list[tuple[_Work, Any, Exception | None]]:
+def open_postgres(url: str, *, queue_size_max: int) -> Store:
+    """The store on a server. Raises Refused where the driver is not installed."""
+    try:
+        from counterfoil.store.postgres_store import PostgresStore
+    except ModuleNotFoundError as error:
+        raise missing_driver(error) from None
+    return PostgresStore.open(url, queue_size_max=queue_size_max)
+
+
+def missing_driver(error: ModuleNotFoundError) -> Refused:
+    """What to tell where an optional driver is needed and not there. Raises `error` itself when something else is missing."""
+    extra = {"psycopg": "postgres", "tigerbeetle": "tigerbeetle"}.get(error.name or "")
+    if extra is None:
+        raise error
+    return Refused(f"the settings need a driver that is not installed: pip install 'counterfoil[{extra}]'")
+
+
+def run_all(connection: Connection, batch: list[Work]) -> list[tuple[Work, Any, Exception | None]]:
     """Runs everything in the open transaction; for each work its result or its own failure. Raises only outages."""
-    outcomes: list[tuple[_Work, Any, Exception | None]] = []
-    groups: dict[Callable[..., Any], list[_Work]] = {}
+    outcomes: list[tuple[Work, Any, Exception | None]] = []
+    groups: dict[Callable[..., Any], list[Work]] = {}
     for work in batch:
         if work.together:
             groups.setdefault(work.fn, []).append(work)
@@ -365,7 +377,7 @@ def _run_all(connection: Connection, batch: list[_Work]) -> list[tuple[_Work, An
     return outcomes
 
 
-def _run_group(connection: Connection, fn: Callable[..., Any], works: list[_Work]) -> list[tuple[_Work, Any, Exception | None]]:
+def _run_group(connection: Connection, fn: Callable[..., Any], works: list[Work]) -> list[tuple[Work, Any, Exception | None]]:
     def call(connection: Connection) -> list[Any]:
         results: list[Any] = fn(connection, [work.item for work in works])
         assert len(results) == len(works), (fn, len(results), len(works))
@@ -389,20 +401,36 @@ def _run_in_savepoint(connection: Connection, fn: Callable[[Connection], T]) -> 
         assert savepoint.is_active, "a function of the store neither commits nor rolls back"
         savepoint.commit()
     except Exception as error:  # the caller is told; the others in the batch are not concerned
-        if isinstance(error, DBAPIError) and _is_outage(error):
+        if isinstance(error, DBAPIError) and is_outage(error):
             raise
         savepoint.rollback()
         return None, error
     return result, None
 
 
-def _fail(works: list[_Work], why: str) -> None:
+def answer(outcomes: list[tuple[Work, Any, Exception | None]]) -> None:
+    for work, result, failure in outcomes:
+        if work.future.done():
+            continue  # the caller has gone; the work stands
+        if failure is None:
+            work.future.set_result(result)
+        else:
+            work.future.set_exception(failure)
+
+
+def lose(batch: list[Work], why: str) -> None:
+    """Tells everybody in the batch that it is not known what became of it."""
+    log.warning("store_batch_lost", size=len(batch), error=why)
+    _fail(batch, f"could not be stored: {why}")
+
+
+def _fail(works: list[Work], why: str) -> None:
     for work in works:
         if not work.future.done():
             work.future.set_exception(Unavailable(why))
 
 
-def _discard(connection: Connection | None) -> None:
+def discard(connection: Connection | None) -> None:
     """Closes a connection whatever state it is in; the file's locks go with it."""
     if connection is not None:
         with contextlib.suppress(DBAPIError):
@@ -411,21 +439,7 @@ def _discard(connection: Connection | None) -> None:
             connection.close()
 
 
-def _sqlite_code(error: DBAPIError) -> int:
-    """SQLite's primary result code; 0 for other databases."""
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-
-
-def _is_outage(error: DBAPIError) -> bool:
-    """True for the machine's trouble (full, locked, gone), false for a statement that is wrong or a constraint that holds."""
-    if code := _sqlite_code(error):
-        return code in SQLITE_OUTAGES
-    return isinstance(error, (OperationalError, InterfaceError, InternalError)) or error.connection_invalidated
-
-
 def _create_engine(url: URL, *, writer: bool) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=1 if writer else READERS_MAX + 1, pool_pre_ping=not writer)
     if not url.database or url.database == ":memory:":
         raise ValueError("the store needs a file: reads run beside the writer")
     arguments = {"check_same_thread": False}  # COMMIT may run in another thread; never two at once

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, LargeBinary, MetaData
+from sqlalchemy import BigInteger, CheckConstraint, Column, Dialect, LargeBinary, MetaData, SmallInteger, Table
 from sqlalchemy.types import TypeDecorator
 
 from counterfoil.money import AMOUNT_MAX
@@ -24,6 +24,15 @@ metadata = MetaData(
     }
 )
 """Every table of the store. SQL names of constraints follow from table and column names."""
+
+store_lease = Table(
+    "store_lease",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("term", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+"""Of a store on a server: how often somebody began to write it (see `postgres`). One row."""
 
 NANOSECONDS_MAX = 2**63 - 1
 """The last moment that fits: in the year 2262."""

@@ -8,6 +8,7 @@ import msgspec
 
 from counterfoil.acceptance.service import Acceptance
 from counterfoil.assurance.audits import Audited
+from counterfoil.assurance.running_check import CheckResult
 from counterfoil.assurance.witnesses import WitnessStatus
 from counterfoil.channels.conversations import Conversations
 from counterfoil.channels.webhooks import Webhooks
@@ -28,22 +29,6 @@ from counterfoil.payments.service import Payments
 from counterfoil.payments.staff import StaffPayments
 from counterfoil.payments.standing import StandingOrders
 from counterfoil.store.database import Store
-
-
-class CheckResult(msgspec.Struct, frozen=True):
-    """Outcome of the last conservation check inside the server.
-
-    Attributes:
-        at: when it ended, ns.
-        summary: one line for people.
-        transfers, accounts: how many were recomputed.
-    """
-
-    passed: bool
-    at: int
-    summary: str
-    transfers: int = 0
-    accounts: int = 0
 
 
 def no_check() -> CheckResult | None:

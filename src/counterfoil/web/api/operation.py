@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from counterfoil.assurance.running_check import CheckResult
 from counterfoil.clock import Clock
 from counterfoil.errors import NotFound, Unavailable
 from counterfoil.ledger.service import Ledger
@@ -16,7 +17,6 @@ from counterfoil.web.access import PUBLIC
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.incoming import Answer
 from counterfoil.web.metrics import CONTENT_TYPE, Metrics
-from counterfoil.web.services import CheckResult
 from counterfoil.web.values import Moment
 
 
