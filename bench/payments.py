@@ -2,7 +2,7 @@
 
 Order, signature, limits, fee, store, ledger, acknowledgement; everything durable (`synchronous = FULL`) before the answer.
 Beside it one commit per payment, in the same run: the same server with its batches limited to one. And beside it the same with
-the log: the publisher's process follows on the same two cores, and has to keep up.
+the log: the publisher's process follows on the same two cores, and has to keep up. And `counterfoil serve` with and without workers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,15 @@ class Server:
         self._seed = 0
 
     def resident_mb(self) -> float:
-        return int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return _resident_mb(self.pid)
+
+    def resident_mb_of_all(self) -> float:
+        """Of all processes of the server together; pages that they share count in each."""
+        return sum(map(_resident_mb, _tree(self.pid)))
+
+    def processor_s_of_all(self) -> float:
+        """Seconds of processor time that the server's processes have used so far, the publisher's included."""
+        return sum(map(_processor_s, _tree(self.pid)))
 
     def log_behind_s(self) -> float:
         """Seconds after the end of a load until the log had all of it: the last time its head moved."""
@@ -71,6 +79,21 @@ class Server:
         assert set(result["statuses"]) <= {"200", "422"}, result["statuses"]
         assert self.bare or 0.005 < result["statuses"].get("422", 0) / count < 0.05, "the workload is not what it says"
         return result
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and its descendants."""
+    children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text("ascii").split()]
+    return [pid, *(descendant for child in children for descendant in _tree(child))]
+
+
+def _resident_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -162,7 +185,45 @@ def with_log(options: Options) -> list[Measure]:
     ]
 
 
-WORKLOADS = [Workload("payments", payments), Workload("log", with_log)]
+def with_workers(options: Options) -> list[Measure]:
+    """`counterfoil serve` with 0, 1 and 2 workers, the log with each, in turns: capacity, latency, memory, processor time a payment."""
+    count, runs = (2_000, 2) if options.quick else (30_000, 5)
+    people = 100 if options.quick else PEOPLE
+    counts = (0, 1, 2)
+    rates: dict[str, list[float]] = {f"workers.{workers}.closed-256": [] for workers in counts}
+    beside: dict[str, list[float]] = {"workers.signature-checks": [], "workers.beside-signature-checks": rates["workers.2.closed-256"]}
+    latencies: dict[str, list[float]] = {}
+    processor: dict[str, list[float]] = {f"workers.{workers}.processor": [] for workers in counts}
+    memory: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        servers = {workers: stack.enter_context(server("--workers", str(workers), people=people)) for workers in counts}
+        for served in servers.values():
+            served.log_behind_s()
+        for _ in range(runs):
+            beside["workers.signature-checks"].append(signature_checks(count // 10))
+            for workers, served in servers.items():
+                before = served.processor_s_of_all()
+                closed = served.load(count, CONNECTIONS)
+                served.log_behind_s()
+                processor[f"workers.{workers}.processor"].append((served.processor_s_of_all() - before) / count * 1e6)
+                opened = served.load(count // 3, OPEN_CONNECTIONS, OPEN_RATE)
+                served.log_behind_s()
+                rates[f"workers.{workers}.closed-256"].append(closed["rate"])
+                for name, result in (("closed-256", closed), ("open-2000", opened)):
+                    for percentile in ("p50", "p99"):
+                        latencies.setdefault(f"workers.{workers}.{name}.{percentile}", []).append(result[f"{percentile}_ms"])
+        for workers, served in servers.items():
+            memory[f"workers.{workers}.memory"] = [served.resident_mb_of_all()]
+    return [
+        *measures(rates, unit="pay/s", baseline="workers.0.closed-256"),
+        *measures(beside, unit="1/s", baseline="workers.signature-checks"),
+        *measures(latencies, unit="ms", baseline=None),
+        *measures(processor, unit="us", baseline=None),
+        *measures(memory, unit="MB", baseline=None),
+    ]
+
+
+WORKLOADS = [Workload("payments", payments), Workload("log", with_log), Workload("workers", with_workers)]
 
 if __name__ == "__main__":
     with server() as only:

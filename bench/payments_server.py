@@ -1,8 +1,9 @@
 """The server under load: a scheme with people who have money, behind uvicorn as `counterfoil serve` runs it.
 
-python -m bench.payments_server FOLDER PEOPLE [--one-by-one | --bare | --log]
+python -m bench.payments_server FOLDER PEOPLE [--one-by-one | --bare | --log | --workers N]
 
-Prints one line of JSON (port, process id, file of people) once it answers; stops when its standard input ends.
+Prints one line of JSON (port, process id, file of people) once it answers; stops when its standard input ends. With --workers it
+is `counterfoil serve --workers N` as it stands, with the log: a process of its own, and 0 is one process for everything.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import subprocess
 import sys
 from collections import deque
 from pathlib import Path
@@ -140,6 +142,7 @@ def _text(account: int) -> str:
 
 async def main(folder: Path, count: int) -> None:
     config = Config(data=str(folder / "data"), sandbox=True, check_interval_s=0)
+    with_workers = "--workers" in sys.argv
     async with running(config, publishing="--log" in sys.argv) as services:
         opener = Opener(services)
         await opener.open_staff()
@@ -150,6 +153,8 @@ async def main(folder: Path, count: int) -> None:
         rules = services.payments.rules
         known = {"origin": rules.origin, "asset": rules.currency.code, "rules_hash": rules.hash.hex(), "shop": shop, "people": people}
         (folder / "people.json").write_text(json.dumps(known), "utf-8")
+        if with_workers:
+            return
         application: Application = bare if "--bare" in sys.argv else create_app(services)
         async with listening(application, host="127.0.0.1", port=0) as address:
             collect_garbage_rarely()
@@ -158,8 +163,22 @@ async def main(folder: Path, count: int) -> None:
             await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
+def serve(folder: Path, workers: str) -> None:
+    """The server that operators run, in the folder that was filled before."""
+    command = [sys.executable, "-m", "counterfoil", "serve", "--data", str(folder / "data"), "--port", "0", "--workers", workers]
+    environment = os.environ | {"COUNTERFOIL_SANDBOX": "true", "COUNTERFOIL_CHECK_INTERVAL_S": "0"}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rpartition(":")[2])
+        print(json.dumps({"port": port, "pid": process.pid, "people": str(folder / "people.json")}), flush=True)
+        sys.stdin.read()
+        process.terminate()
+
+
 if __name__ == "__main__":
     logs.configure(level=logging.WARNING)  # to stderr: nobody reads stdout after the first line
     if "--one-by-one" in sys.argv:
         one_by_one()
     uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    if "--workers" in sys.argv:
+        serve(Path(sys.argv[1]), sys.argv[sys.argv.index("--workers") + 1])

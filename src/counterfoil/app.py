@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -20,6 +21,7 @@ import uvloop
 
 from counterfoil.acceptance.service import Acceptance
 from counterfoil.assurance.audits import Audits
+from counterfoil.assurance.running_check import RunningCheck
 from counterfoil.assurance.witnesses import Witnesses, consistency_of
 from counterfoil.channels.conversations import Conversations
 from counterfoil.channels.notices import NoticeFollower
@@ -27,13 +29,23 @@ from counterfoil.channels.outgoing import Outgoing
 from counterfoil.channels.peers import Peers
 from counterfoil.channels.webhooks import Webhooks
 from counterfoil.clock import Clock, SystemClock
-from counterfoil.config import Config
-from counterfoil.folder import Cosigned, audited_path, ledger_path, log_folder, only_process, openings_path, operator_key, store_url
+from counterfoil.config import Config, cluster_of
+from counterfoil.errors import Unavailable
+from counterfoil.folder import (
+    Cosigned,
+    audited_path,
+    ledger_path,
+    log_folder,
+    newest_path,
+    only_process,
+    openings_path,
+    operator_key,
+    store_url,
+)
 from counterfoil.ledger.chart import ACCOUNT_FLAGS, AccountCode, Chart
-from counterfoil.ledger.check import Auditor
+from counterfoil.ledger.engine import Engine
 from counterfoil.ledger.service import Ledger
 from counterfoil.ledger.sqlite import SqliteEngine
-from counterfoil.ledger.sqlite_follow import SqliteFollower
 from counterfoil.ledger.types import Account, CreateAccountStatus
 from counterfoil.parties.approvals import CIRCULATION, REVERSAL, Approvals, Executor, Kind
 from counterfoil.parties.happenings import Happenings
@@ -53,9 +65,11 @@ from counterfoil.payments.rules import SchemeRules
 from counterfoil.payments.service import Payments
 from counterfoil.payments.staff import StaffPayments
 from counterfoil.payments.standing import StandingOrders
+from counterfoil.publishing.ledger import LedgerFollower, follow
 from counterfoil.publishing.process import PublisherProcess
 from counterfoil.publishing.work import read_policy, rules_in_force
-from counterfoil.store.database import Store
+from counterfoil.serving.house import answering
+from counterfoil.store.database import Store, missing_driver
 from counterfoil.store.migrations import migrate
 from counterfoil.tlog.keys import Signer
 from counterfoil.tlog.known import KnownHeads
@@ -64,14 +78,12 @@ from counterfoil.tlog.policy import Policy
 from counterfoil.tlog.published import PublishedLog
 from counterfoil.web.app import create_app
 from counterfoil.web.server import listening, told_to_stop
-from counterfoil.web.services import CheckResult, Services, no_witnesses
+from counterfoil.web.services import Services, no_witnesses
 
 log = structlog.get_logger(__name__)
 
-CHECK_PAGE_SIZE = 256
-"""Events that the running conservation check reads at a time: some 3 ms of the event loop."""
-CHECK_PAUSE_S = 0.02
-"""Seconds that it leaves to payments after each page."""
+PART_AGAIN_S = 1.0
+"""Seconds before something in the background begins anew that store or ledger have left without an answer."""
 
 
 class SystemAccounts(msgspec.Struct, frozen=True):
@@ -96,6 +108,20 @@ def serve(config: Config, *, on_ready: Callable[[str], None] = print) -> None:
             collect_garbage_rarely()
             on_ready(address)
             await told_to_stop()
+
+    uvloop.run(run())
+
+
+def serve_workers(config: Config, *, http: socket.socket, orders: socket.socket, on_ready: Callable[[], None]) -> None:
+    """As `serve`, for the workers that connect to two listening Unix sockets (see `serving`)."""
+
+    async def run() -> None:
+        async with running(config, publishing=True) as services:
+            application = create_app(services)
+            async with answering(application, services.payments, services.parties, services.clock, http=http, orders=orders):
+                collect_garbage_rarely()
+                on_ready()
+                await told_to_stop()
 
     uvloop.run(run())
 
@@ -147,7 +173,11 @@ class _Scheme:
         policy = Policy.parse(read_policy(config, signer).decode())
         system = SystemAccounts.of(config.currency_ledger)
         self.store = Store.open(store_url(config))
-        self.engine = open_engine(config)
+        try:
+            self.engine = open_engine(config)
+        except BaseException:
+            self.store.close()
+            raise
         self.ledger = Ledger(self.engine, Chart(), clock, queue_size_max=config.queue_size_max)
         self.parties = Parties(
             self.store,
@@ -187,11 +217,12 @@ class _Scheme:
         self.recovery = Recovery(self.payments, clock)
         self.feed = Feed(ledger=self.ledger, store=self.store, clock=clock)
         self.webhooks = Webhooks(store=self.store, feed=self.feed, clock=clock, outgoing=Outgoing(sandbox=config.sandbox))
-        self._check = _RunningCheck(self.engine, clock, interval_s=config.check_interval_s)
+        self._check = RunningCheck(self.engine, self.ledger, clock, interval_s=config.check_interval_s)
         self._log = _Log(config, clock, published, policy) if publishing else None
         self._receipts = Receipts(openings_path(config), published)
         self._system = system
         self._writers: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
         tokens, history = Tokens(self.store, self.parties.directory, clock), History(ledger=self.ledger, store=self.store)
         key = operator_key(config.folder, clock)
         acceptance = Acceptance(
@@ -242,10 +273,23 @@ class _Scheme:
             async with asyncio.TaskGroup() as followers:
                 followers.create_task(self.parties.run())
                 for part in self._parts():
-                    followers.create_task(part.run())
+                    followers.create_task(self._keep_running(part))
 
         self._prepared = asyncio.Event()
         self._followers = group.create_task(after_preparing())
+
+    async def _keep_running(self, part: _Part) -> None:
+        """Until it is told to stop. What a part does not wait out itself, a server that is gone, is waited out here."""
+        while True:
+            try:
+                return await part.run()
+            except* Unavailable as errors:
+                log.warning("part_waits", part=type(part).__name__, error=str(errors.exceptions[0]))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PART_AGAIN_S):
+                    await self._stopping.wait()
+            if self._stopping.is_set():
+                return None
 
     async def prepare(self) -> None:
         """What must be there before the first payment: the scheme's own accounts, and what staff approved before."""
@@ -255,6 +299,7 @@ class _Scheme:
 
     async def stop(self) -> None:
         """Followers first, then the ledger, which drains what waits, the store, and the publisher, which has all of it to publish."""
+        self._stopping.set()
         if not self._prepared.is_set():
             self._followers.cancel()
         await self.parties.stop()
@@ -331,49 +376,6 @@ class _Log:
         self._cosigned.put(note.encode())
 
 
-class _RunningCheck:
-    """The conservation check on a schedule: the whole ledger, a page at a time, while payments go on."""
-
-    def __init__(self, engine: SqliteEngine, clock: Clock, *, interval_s: int) -> None:
-        self.result: CheckResult | None = None
-        self._engine = engine
-        self._clock = clock
-        self._interval_s = interval_s
-        self._stopping = asyncio.Event()
-
-    async def run(self) -> None:
-        while self._interval_s and not self._stopping.is_set():
-            await self._check()
-            await self._pause(self._interval_s)
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    async def _check(self) -> None:
-        auditor = Auditor(self._engine, page_size=CHECK_PAGE_SIZE)
-        while auditor.step():
-            await self._pause(CHECK_PAUSE_S)
-            if self._stopping.is_set():
-                return
-        report = auditor.report()
-        summary = f"{report.transfers} transfers of {report.accounts} accounts"
-        if not report.passed:
-            summary = f"{report.findings_count} findings, the first: {report.findings[0].text}"
-            log.error("check_failed", findings=report.findings_count, first=report.findings[0].text)
-        self.result = CheckResult(
-            passed=report.passed,
-            at=self._clock.now_ns(),
-            summary=summary,
-            transfers=report.transfers,
-            accounts=report.accounts,
-        )
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-
-
 def _kinds(staff: StaffPayments) -> dict[str, Kind]:
     """What staff can propose, and how it is done once a second person agrees."""
 
@@ -395,11 +397,25 @@ def _rules(config: Config, store: Store) -> SchemeRules:
         return rules_in_force(config, connection)
 
 
-def open_engine(config: Config) -> SqliteEngine:
-    """The ledger of the scheme. Only for the process that holds the folder."""
+def open_engine(config: Config) -> Engine:
+    """The ledger of the scheme, on the engine that the settings name. Only for the process that holds the folder.
+
+    Raises Unavailable when it cannot be reached or another process writes it, Refused when it cannot be worked with.
+    """
+    try:
+        if config.ledger.startswith("postgresql://"):
+            from counterfoil.ledger.postgres import PostgresEngine
+
+            return PostgresEngine.open(config.ledger)
+        if config.ledger:
+            from counterfoil.ledger.tigerbeetle import TigerBeetleEngine
+
+            return TigerBeetleEngine.open(*cluster_of(config.ledger), mark=newest_path(config))
+    except ModuleNotFoundError as error:
+        raise missing_driver(error) from None
     return SqliteEngine.open(ledger_path(config))
 
 
-def follow_ledger(config: Config) -> SqliteFollower:
+def follow_ledger(config: Config) -> LedgerFollower:
     """The ledger of the scheme, for reading beside whoever writes it."""
-    return SqliteFollower.open(ledger_path(config))
+    return follow(config)

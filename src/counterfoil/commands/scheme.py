@@ -1,4 +1,4 @@
-"""Commands of whoever runs the scheme: serve, migrate, check, keys, import."""
+"""Commands of whoever runs the scheme, besides serve: migrate, check, keys, import."""
 
 from __future__ import annotations
 
@@ -44,14 +44,6 @@ def config_of(arguments: argparse.Namespace, **overrides: object) -> Config:
         return load(os.environ, **(names | overrides))
     except Malformed as error:
         raise WrongUse(error.detail) from None
-
-
-def serve(arguments: argparse.Namespace, output: Output) -> Answer:
-    """Runs the server until it is told to stop (SIGTERM, Ctrl-C)."""
-    config = config_of(arguments)
-    name = plain(config.scheme_name)
-    unwrapped(lambda: app.serve(config, on_ready=lambda address: output.line(f"{name} listens on {address}")))
-    return Answer({"stopped": True}, ["Stopped."])
 
 
 def migrate(arguments: argparse.Namespace, output: Output) -> Answer:
@@ -143,21 +135,25 @@ def import_book_file(arguments: argparse.Namespace, output: Output) -> Answer:
 
     async def run() -> BookReport:
         with only_process(config.folder):
-            ledger = Ledger(app.open_engine(config), Chart(), SystemClock(), queue_size_max=config.queue_size_max)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(ledger.run())
-                try:
-                    return await import_book(
-                        ledger,
-                        arguments.file,
-                        mapping,
-                        tolerance=tolerance,
-                        currency=config.currency,
-                        name=arguments.name,
-                        progress=output.progress,
-                    )
-                finally:
-                    await ledger.stop()
+            engine = app.open_engine(config)
+            try:
+                ledger = Ledger(engine, Chart(), SystemClock(), queue_size_max=config.queue_size_max)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(ledger.run())
+                    try:
+                        return await import_book(
+                            ledger,
+                            arguments.file,
+                            mapping,
+                            tolerance=tolerance,
+                            currency=config.currency,
+                            name=arguments.name,
+                            progress=output.progress,
+                        )
+                    finally:
+                        await ledger.stop()
+            finally:
+                engine.close()
 
     return _imported(unwrapped(lambda: asyncio.run(run())), config.currency)
 

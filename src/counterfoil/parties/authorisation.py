@@ -30,7 +30,10 @@ from counterfoil.parties import limits
 from counterfoil.parties.directory import Directory
 from counterfoil.parties.keys import verify
 from counterfoil.parties.periods import Period, period_of
-from counterfoil.parties.types import Device, DeviceState, Freeze, Holder, PartyState
+from counterfoil.parties.types import Device, DeviceState, Freeze, Holder, KeyAlgorithm, PartyState
+
+Verify = Callable[[KeyAlgorithm, bytes, bytes, bytes], bool]
+"""Whether a signature is right, as `keys.verify`: algorithm, public key, message, signature."""
 
 PERIODS_MAX = 20_000
 """Accounts whose balances at the start of day and month are kept in memory."""
@@ -86,6 +89,7 @@ class Authoriser:
         self.clock = clock
         self.zone = zone
         self.recovery_spend_max = recovery_spend_max
+        self.verify: Verify = verify
         self._in_flight: dict[int, int] = {}
         self._period = Period(0, 0, 0, 0)
         self._spent_before: dict[int, tuple[int, int]] = {}
@@ -101,7 +105,7 @@ class Authoriser:
         device = self.directory.found_device(device_id) or await self.directory.device(device_id)
         if device is None or device.state is not DeviceState.ACTIVE:
             raise UnknownDevice
-        if not verify(device.algorithm, device.public_key, message, signature):
+        if not self.verify(device.algorithm, device.public_key, message, signature):
             raise WrongSignature
         holder = self.directory.found_holder(account_id) or await self.directory.holder(account_id)
         if holder is None or holder.party != device.party:

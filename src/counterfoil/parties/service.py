@@ -21,7 +21,7 @@ from argon2 import PasswordHasher
 from counterfoil.clock import Clock
 from counterfoil.errors import Malformed, PartyNotFound, Unavailable
 from counterfoil.ledger.service import Ledger
-from counterfoil.parties.authorisation import Authorisation, Authoriser
+from counterfoil.parties.authorisation import Authorisation, Authoriser, Verify
 from counterfoil.parties.codes import Codes
 from counterfoil.parties.context import Context, NewKey
 from counterfoil.parties.devices import Devices, Recoveries
@@ -141,6 +141,10 @@ class Parties:
         await self.pins.check(party, pin, address=self.directory.spelled(address))
         assert party is not None, "nobody's PIN is never right"
         return await self.party(party)
+
+    def verify_by(self, verify: Verify) -> None:
+        """Lets `verify` check the signatures of orders from now on: for a server whose signatures are checked elsewhere."""
+        self._authoriser.verify = verify
 
     async def prepare(self) -> None:
         """Adds the default tiers that are missing."""

@@ -53,7 +53,11 @@ log = structlog.get_logger("counterfoil.web")
 
 
 class HotPayments:
-    """The hot route. `common_headers` go with every answer."""
+    """The hot route. `common_headers` go with every answer.
+
+    Attributes:
+        receipt_headers: those of a receipt, without its length.
+    """
 
     def __init__(
         self,
@@ -75,7 +79,7 @@ class HotPayments:
         self.titles = titles
         self.body_size_max = body_size_max
         self._common_headers = common_headers
-        self._headers = (*common_headers, (b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+        self.receipt_headers = (*common_headers, (b"content-type", b"application/json"), (b"cache-control", b"no-store"))
         self._decoder = msgspec.json.Decoder(SignedBody)
         self._encoder = msgspec.json.Encoder()
 
@@ -122,15 +126,19 @@ class HotPayments:
             except (WrongSignature, UnknownDevice) as refusal:
                 self.guesses.count(ip, signed.device, refusal)
                 raise
-            outcome, answer = COMPLETED, (200, self._headers, result)
-        except CounterfoilError as error:
-            outcome, answer = error.code, self._problem(error, self.next_request_id(), headers)
-        except Exception:
-            request_id = self.next_request_id()
-            log.exception("payment_failed", request_id=request_id)
-            outcome, answer = InternalError.code, self._problem(InternalError(), request_id, headers)
+            outcome, answer = COMPLETED, (200, self.receipt_headers, result)
+        except Exception as error:  # a refusal, or a bug that is logged
+            outcome, answer = self.refusal(error, headers)
         self.metrics.payment(outcome, self.clock.monotonic_ns() - started)
         return answer
+
+    def refusal(self, error: Exception, headers: list[problems.Header]) -> tuple[str, Answer]:
+        """The outcome for the metrics, and the answer, in the language that `headers` ask for."""
+        request_id = self.next_request_id()
+        if isinstance(error, CounterfoilError):
+            return error.code, self._problem(error, request_id, headers)
+        log.error("payment_failed", request_id=request_id, exc_info=error)
+        return InternalError.code, self._problem(InternalError(), request_id, headers)
 
     def _readable(self, body: bytes | CounterfoilError) -> bytes:
         if isinstance(body, CounterfoilError):

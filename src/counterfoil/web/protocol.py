@@ -19,6 +19,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from counterfoil.web.hot import PATH, HotPayments
 from counterfoil.web.problems import Header
 
+CALLER = b"x-counterfoil-caller"
+"""The header in which a worker names the caller's address and its own: "IP PORT IP PORT". See `HouseProtocol`."""
 _URL = PATH.encode()
 
 
@@ -136,13 +138,7 @@ class PaymentProtocol(HttpToolsProtocol):
         host = self.client[0] if self.client else ""
         for name, _ in headers:
             if name == b"x-forwarded-for":
-                break
-        else:
-            return host
-        if isinstance(self.app, ProxyHeadersMiddleware) and host in self.app.trusted_hosts:
-            forwarded = [value for name, value in headers if name == b"x-forwarded-for"]
-            named, _ = self.app.trusted_hosts.get_trusted_client_address(b", ".join(forwarded).decode("latin-1"))
-            return named or host
+                return address_of(self.app, host, [value for name, value in headers if name == b"x-forwarded-for"])
         return host
 
     # Keep-alive. One timer a connection that looks now and then, since making and unmaking one for each answer costs more. What
@@ -176,6 +172,28 @@ class PaymentProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
+
+
+class HouseProtocol(PaymentProtocol):
+    """A worker's connection, on which it passes on what others ask: the first header names whose connection it has, and its own.
+
+    From there on it is that caller's request, and X-Forwarded-For is believed or not as in one process.
+    """
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name == CALLER and not self.headers:
+            words = value.decode("ascii").split(" ")
+            self.client, self.server = (words[0], int(words[1])), (words[2], int(words[3]))
+        else:
+            super().on_header(name, value)
+
+
+def address_of(app: Any, host: str, forwarded: list[bytes]) -> str:
+    """Who asks through `host`: itself, or, where uvicorn trusts it as a proxy, whom the values of X-Forwarded-For name."""
+    if isinstance(app, ProxyHeadersMiddleware) and host in app.trusted_hosts:
+        named, _ = app.trusted_hosts.get_trusted_client_address(b", ".join(forwarded).decode("latin-1"))
+        return named or host
+    return host
 
 
 @lru_cache(maxsize=64)
