@@ -72,13 +72,20 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
 
         logs.configure(level=logging.INFO)
         return witness(parsed, output)
-    from counterfoil.commands import check, logs, scheme
+    if parsed.command == "serve":
+        from counterfoil.commands import logs
+        from counterfoil.commands.serve import serve
 
-    logs.configure(level=logging.INFO if parsed.command == "serve" else logging.WARNING)
+        logs.configure(level=logging.INFO)
+        return serve(parsed, output)
+    from counterfoil.commands import check, logs, scheme
+    from counterfoil.commands.backup import backup
+
+    logs.configure(level=logging.WARNING)
     commands = {
-        ("serve", None): scheme.serve,
         ("migrate", None): scheme.migrate,
         ("check", None): check.check,
+        ("backup", None): backup,
         ("openings", None): check.openings,
         ("audited", None): check.audited,
         ("keys", "show"): scheme.keys_show,

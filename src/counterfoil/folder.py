@@ -3,9 +3,11 @@
 lock                    held by the one process that writes
 counterfoil.toml        settings (see `config`)
 keys/operator.ed25519   signs acknowledgements and the log's heads
-ledger.sqlite           the ledger
-store.sqlite            people and orders
+ledger.sqlite           the ledger, unless the settings name a server for it
+store.sqlite            people and orders, unless the settings name a server for them
+ledger.newest           of a ledger on TigerBeetle: the newest moment that was acknowledged
 policy                  C2SP tlog-policy: which witnesses are asked, and how many of them must agree
+serving/                sockets on which workers reach the one that holds the folder (see `serving.places`)
 log/public/             the log as everybody may read it
 log/openings.sqlite     what opens its entries: for holders and auditors only
 log/cosigned            the newest head that enough witnesses cosigned, on its way to the publisher
@@ -67,12 +69,22 @@ def operator_key(folder: Path, clock: Clock) -> SigningKey:
 
 
 def store_url(config: Config) -> str:
-    """Where the general database is."""
-    return f"sqlite:///{(config.folder / 'store.sqlite').absolute()}"
+    """Where the general database is. May have a password in it: for those who connect, not for logs."""
+    return config.store or f"sqlite:///{store_path(config).absolute()}"
+
+
+def store_path(config: Config) -> Path:
+    """The file of the general database where the settings name no server."""
+    return config.folder / "store.sqlite"
 
 
 def ledger_path(config: Config) -> Path:
+    """The file of the ledger where the settings name no server."""
     return config.folder / "ledger.sqlite"
+
+
+def newest_path(config: Config) -> Path:
+    return config.folder / "ledger.newest"
 
 
 def log_folder(config: Config) -> Path:

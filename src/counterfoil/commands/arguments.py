@@ -52,8 +52,24 @@ def _group(commands: _Commands[argparse.ArgumentParser], name: str, help: str, d
 
 
 def _scheme(commands: _Commands[argparse.ArgumentParser]) -> None:
-    serve = _data(_add(commands, "serve", "run the scheme's server", "serve --data /var/lib/counterfoil", "serve --port 0"))
+    serve = _data(
+        _add(
+            commands,
+            "serve",
+            "run the scheme's server",
+            "serve --data /var/lib/counterfoil",
+            "serve --port 0",
+            "serve --data /var/lib/counterfoil --workers 2",
+        )
+    )
     _address(serve)
+    serve.add_argument(
+        "--workers",
+        default=0,
+        type=int,
+        metavar="N",
+        help="processes for HTTP beside the one that has ledger and store; 0 is one process for everything (default: 0)",
+    )
 
     demo = _data(_add(commands, "demo", "run a small town that trades, the same each time", "demo", "demo --data /tmp/town --port 0"))
     _address(demo)
@@ -71,6 +87,17 @@ def _scheme(commands: _Commands[argparse.ArgumentParser]) -> None:
             "check --data /var/lib/counterfoil --json",
         )
     )
+
+    backup = _data(
+        _add(
+            commands,
+            "backup",
+            "copy the scheme while it serves, so that it can be served from the copy",
+            "backup --to /mnt/backups/2026-11-22",
+            "backup --data /var/lib/counterfoil --to /mnt/backups/monday --json",
+        )
+    )
+    backup.add_argument("--to", required=True, metavar="FOLDER", help="a new folder")
 
     openings = _data(
         _add(
