@@ -47,6 +47,7 @@ def run(folder: Path, source: str, **environment: str) -> str:
     (folder / "pytest.ini").write_text("[pytest]\n", "utf-8")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("COUNTERFOIL_", "TIGERBEETLE_", "PYTEST_"))}
     clean["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # a third of the time
+    clean["PYTHONPATH"] = str(Path(__file__).parents[1])  # for what our conftest takes from elsewhere in the tests
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", str(folder)]
     done = subprocess.run(command, cwd=folder, env=clean | environment, capture_output=True, text=True, check=False, timeout=60)
     return re.sub(r" in [0-9.]+s.*", "", done.stdout.strip().splitlines()[-1])

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -153,8 +153,9 @@ def _house(on: Served) -> int | None:
 async def test_an_event_is_heard_through_another_worker_than_the_payers(town: Town, on: Served) -> None:
     payer, payee = town.people[:2]
     first, second = on.workers()
-    async with wire(on) as listening:
+    async with AsyncExitStack() as open_wires:
         with stopped(first):  # so the second has it
+            listening = await open_wires.enter_async_context(wire(on))
             listening_to = await listening.ask(
                 request("GET", "/v1/events", headers=town.signature(payee, "GET", "/v1/events")), head_only=True
             )

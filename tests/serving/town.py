@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -176,6 +177,9 @@ def stopped(pid: int) -> Iterator[None]:
     """A process that does nothing for a while: it is there, and does not answer."""
     os.kill(pid, signal.SIGSTOP)
     try:
+        while (state := Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]) != "T":
+            assert state in "RSD", state
+            time.sleep(0.001)
         yield
     finally:
         os.kill(pid, signal.SIGCONT)

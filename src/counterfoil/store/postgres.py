@@ -77,7 +77,7 @@ _HOLDER: Final = """
 log = structlog.get_logger(__name__)
 
 
-class TakenOver(Unavailable):
+class TakenOverError(Exception):
     """Another process writes this store now: this one must not go on with what it remembers."""
 
 
@@ -213,7 +213,7 @@ class Server:
     # The lease
 
     def _take_lease(self, db: ServerConnection) -> None:
-        """Raises Unavailable when another holds it, TakenOver when another has held it since we did."""
+        """Raises Unavailable when another holds it, TakenOverError when another has held it since we did."""
         until = self._clock.monotonic_ns() + int(LEASE_S_MAX * NANOSECONDS)
         pause = threading.Event()
         while not _one(db, f"SELECT pg_try_advisory_lock({_LEASE})"):
@@ -221,7 +221,7 @@ class Server:
             if holder is not None and holder[1] == self._name:
                 db.execute("SELECT pg_terminate_backend(%s)", (holder[0],))  # our own, which we have lost and the server has not
             elif holder is not None and self._held_before:
-                raise TakenOver(f"another process has taken over the store at {self.shown}: {_described(holder)}")
+                raise TakenOverError(f"another process has taken over the store at {self.shown}: {_described(holder)}")
             if self._clock.monotonic_ns() > until:
                 whom = "unknown" if holder is None else _described(holder)
                 raise Unavailable(
@@ -233,7 +233,7 @@ class Server:
             if self._term is None:
                 self._term = _one(db, "UPDATE store_lease SET term = term + 1 RETURNING term")
             elif self._term != (term := _one(db, "SELECT term FROM store_lease")):
-                raise TakenOver(f"another process has written the store at {self.shown} meanwhile (term {term}, ours is {self._term})")
+                raise TakenOverError(f"another process has written the store at {self.shown} meanwhile (term {term}, ours is {self._term})")
         self._held_before = True
 
 

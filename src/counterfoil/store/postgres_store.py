@@ -28,7 +28,7 @@ from counterfoil.clock import Clock, SystemClock
 from counterfoil.errors import Malformed, Unavailable
 from counterfoil.store.database import QUEUE_SIZE_MAX, READERS_MAX, Store, Work, answer, discard, lose, run_all
 from counterfoil.store.outages import is_outage
-from counterfoil.store.postgres import Server, ServerConnection, TakenOver
+from counterfoil.store.postgres import Server, ServerConnection, TakenOverError
 
 T = TypeVar("T")
 
@@ -87,6 +87,13 @@ class PostgresStore(Store):
             self._forget_writer()
             raise
 
+    async def run(self) -> None:
+        """As every store's. Raises Unavailable once another process has written: what this one remembers may be wrong."""
+        try:
+            await super().run()
+        except TakenOverError as error:
+            raise Unavailable(str(error)) from error
+
     # The writer's parts
 
     async def _commit_batch(self, batch: list[Work]) -> None:
@@ -98,8 +105,6 @@ class PostgresStore(Store):
             outcomes = await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])  # the thread has the connection: nobody closes it meanwhile
-            raise
-        except TakenOver:
             raise
         except Unavailable as error:
             lose(batch, error.detail)
