@@ -8,6 +8,9 @@ with everything durable. Ours is the time from the camera's text to the question
 the fee on the screen, and from consent to "paid" on the screen: decoding, looking up, drawing, signing, keeping, sending, the
 server's work, and checking its signature. Not ours is how long the person reads, and the way through the network. Reading one
 picture of the camera is told apart: where the browser reads codes itself, it is the browser's.
+
+A guest on a shared host loses its processor now and then, and a slowed-down browser feels it many times over. How much the
+host took is read beside each payment; those during which it took next to nothing are told a second time, by themselves.
 """
 
 from __future__ import annotations
@@ -44,6 +47,8 @@ PAYMENTS = 50
 FUNDS = 20_000
 LIMIT_MS = 300
 """What ours may be at most, at the 95th percentile."""
+STOLEN_MAX = 0.02
+"""Share of the processors' time that the host may have taken during a payment that counts as undisturbed."""
 NUMBER = "+254733000001"
 READING_MS = 1_000
 BETWEEN_MS = 2_000
@@ -74,11 +79,16 @@ MARKS = """
 
 
 class Paid(msgspec.Struct, frozen=True):
-    """One payment, in milliseconds: one look at the camera's picture; from its text to the question; from consent to "paid"."""
+    """One payment, in milliseconds: one look at the camera's picture; from its text to the question; from consent to "paid".
+
+    Attributes:
+        stolen: share of the processors' time that the machine's host took meanwhile.
+    """
 
     look: float
     ask: float
     pay: float
+    stolen: float
 
     @property
     def ours(self) -> float:
@@ -164,30 +174,50 @@ async def prepared(phone: BrowserContext, shop: Shop) -> Page:
 
 async def once(page: Page) -> Paid:
     """Scans the code, agrees with one touch, and waits for "paid"."""
+    before = _processor_time()
     await page.evaluate("() => { for (const name in marks) delete marks[name]; location.hash = '/scan'; }")
     await expect(page.locator(".consent button")).to_be_visible(timeout=60_000)
     await page.wait_for_timeout(READING_MS)
     await page.locator(".consent button").click()
     await expect(page.locator(".outcome")).to_have_attribute("data-state", "done", timeout=60_000)
+    stolen, passed = (after - earlier for after, earlier in zip(_processor_time(), before, strict=True))
     await page.wait_for_timeout(BETWEEN_MS)
     marks: dict[str, Any] = await page.evaluate("() => marks")
     assert marks.keys() == {"looked", "scanned", "asked", "agreed", "paid"}, marks
-    return Paid(marks["scanned"] - marks["looked"], marks["asked"] - marks["scanned"], marks["paid"] - marks["agreed"])
+    look, ask, pay = marks["scanned"] - marks["looked"], marks["asked"] - marks["scanned"], marks["paid"] - marks["agreed"]
+    return Paid(look, ask, pay, stolen / passed)
+
+
+def _processor_time() -> tuple[int, int]:
+    """What the host has taken, and all that has passed, in ticks of all processors. Source: proc(5), /proc/stat"""
+    ticks = [int(each) for each in Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()[1:9]]
+    return ticks[7], sum(ticks)
 
 
 def table(found: list[Paid]) -> list[str]:
-    """Median, 95th percentile and maximum of each part."""
+    """Median, 95th percentile and maximum of each part; of all payments, and of those that the host left alone."""
+    undisturbed = [each for each in found if each.stolen <= STOLEN_MAX]
     parts = {
         'From the code\'s text to the question "pay?"': [each.ask for each in found],
         'From consent to "paid"': [each.pay for each in found],
         "**Ours**: both": [each.ours for each in found],
+        f"Ours, of the {len(undisturbed)} payments that the host left alone": [each.ours for each in undisturbed],
         "Beside it: reading one picture of the camera": [each.look for each in found],
     }
     lines = ["| Milliseconds | Median | p95 | Slowest |", "|---|--:|--:|--:|"]
     for name, values in parts.items():
-        p95 = statistics.quantiles(values, n=20, method="inclusive")[-1]
-        lines.append(f"| {name} | {statistics.median(values):.0f} | {p95:.0f} | {max(values):.0f} |")
-    return [*lines, "", f"{len(found)} payments, one after the other; processor slowed down {SLOWDOWN} times; the first one counts, too."]
+        if len(values) > 1:
+            lines.append(f"| {name} | {statistics.median(values):.0f} | {p95(values):.0f} | {max(values):.0f} |")
+    how = (
+        f"{len(found)} payments, one after the other; processor slowed down {SLOWDOWN} times; the first one counts, too. Left alone: the host "
+        f"of this machine took at most {STOLEN_MAX:.0%} of its processors' time meanwhile; over all payments it took "
+        f"{statistics.mean(each.stolen for each in found):.1%}."
+    )
+    return [*lines, "", how]
+
+
+def p95(values: list[float]) -> float:
+    return statistics.quantiles(values, n=20, method="inclusive")[-1]
 
 
 def main(arguments: list[str]) -> int:
@@ -200,8 +230,8 @@ def main(arguments: list[str]) -> int:
     print("\n".join(lines))
     if not quick:
         write_between_markers(PAGE, BEGIN, END, lines)
-    p95 = statistics.quantiles([each.ours for each in found], n=20, method="inclusive")[-1]
-    print(f"\np95 of ours: {p95:.0f} ms, {'within' if p95 < LIMIT_MS else 'ABOVE'} {LIMIT_MS} ms")
+    reached = p95([each.ours for each in found])
+    print(f"\np95 of ours: {reached:.0f} ms, {'within' if reached < LIMIT_MS else 'ABOVE'} {LIMIT_MS} ms")
     return 0
 
 
