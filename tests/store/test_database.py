@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,30 @@ async def test_the_log_is_kept_short_under_load(on_sqlite: Store, monkeypatch: p
     for _ in range(40):
         await store.write(much)
     assert Path(f"{store.url.database}-wal").stat().st_size < 600_000
+
+
+async def test_a_long_log_waits_for_a_checkpoint_that_lags(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "CHECKPOINT_INTERVAL_S", 0.0)
+    monkeypatch.setattr(database, "WAL_SIZE_MAX", 1)
+    lagging, go_on = asyncio.Event(), threading.Event()
+    loop, make = asyncio.get_running_loop(), store._make_checkpoint
+
+    def lags(mode: str) -> None:
+        loop.call_soon_threadsafe(lagging.set)
+        go_on.wait(60)
+        make(mode)
+
+    monkeypatch.setattr(store, "_make_checkpoint", lags)
+    store._checkpoint = loop.run_in_executor(store._checkpoint_thread, lags, "PASSIVE")
+    await lagging.wait()
+    assert await store.write(put(1)) == 1  # its own answer waits for nothing
+    second = asyncio.create_task(store.write(put(2)))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    went_on = second.done()
+    go_on.set()
+    assert await second == 2
+    assert not went_on, "the log grows beside a checkpoint that lags"
 
 
 async def test_a_new_file_is_its_owners_only(on_sqlite: Store) -> None:
