@@ -12,6 +12,7 @@ import msgspec
 from counterfoil.errors import Malformed
 from counterfoil.ids import ID_MAX, parse_id
 from counterfoil.money import AMOUNT_MAX
+from counterfoil.parties.keys import SIGNATURE_SIZE
 
 TEXT_SIZE_MAX = 400
 """Characters of a free text (a name, a reason) on the wire; what it means refuses earlier and more exactly."""
@@ -88,6 +89,14 @@ def parse_base64(text: str, field: str) -> bytes:
     except (UnicodeEncodeError, binascii.Error):
         pass
     raise Malformed(field, "must be base64url without padding")
+
+
+def parse_signature(text: str, field: str) -> bytes:
+    """The 64 bytes of signature behind `text`."""
+    signature = parse_base64(text, field)
+    if len(signature) != SIGNATURE_SIZE:
+        raise Malformed(field, f"must be {SIGNATURE_SIZE} bytes in base64url without padding")
+    return signature
 
 
 def uuid_text(value: int) -> str:

@@ -20,6 +20,7 @@ from counterfoil.web.values import (
     UuidText,
     base64_text,
     parse_base64,
+    parse_signature,
     parse_uuid,
     uuid_text,
 )
@@ -47,7 +48,7 @@ class SignedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def parts(self) -> tuple[bytes, int, bytes]:
         """Order, device and signature. Raises Malformed, naming the field."""
-        return parse_base64(self.order, "order"), parse_uuid(self.device, "device"), parse_base64(self.signature, "signature")
+        return parse_base64(self.order, "order"), parse_uuid(self.device, "device"), parse_signature(self.signature, "signature")
 
 
 class AcknowledgementView(msgspec.Struct, frozen=True, gc=False):

@@ -45,6 +45,7 @@ from counterfoil.web.values import (
     parse_base64,
     parse_cursor,
     parse_moment,
+    parse_signature,
     parse_uuid,
     uuid_text,
 )
@@ -301,7 +302,7 @@ class AskingEndpoints:
     async def create_batch(self, body: BatchBody) -> BatchView:
         """Pay many at once: wages, aid. One signature over the whole file, one result a line. A repeat answers the same batch."""
         signed = SignedOrder(
-            parse_base64(body.order, "order"), parse_uuid(body.device, "device"), parse_base64(body.signature, "signature")
+            parse_base64(body.order, "order"), parse_uuid(body.device, "device"), parse_signature(body.signature, "signature")
         )
         return _batch(await self.batches.create(signed, body.file))
 

@@ -19,12 +19,11 @@ from collections import OrderedDict
 import msgspec
 
 from counterfoil.clock import NANOSECONDS, Clock
-from counterfoil.errors import Conflict, Malformed, NotFound, TooMany
-from counterfoil.parties.keys import SIGNATURE_SIZE
+from counterfoil.errors import Conflict, NotFound, TooMany
 from counterfoil.parties.service import Parties
 from counterfoil.web.access import HOLDER, PUBLIC, Principal
 from counterfoil.web.endpoint import Endpoint
-from counterfoil.web.values import Signature, UuidText, parse_base64, uuid_text
+from counterfoil.web.values import Signature, UuidText, parse_signature, uuid_text
 
 LIFETIME_S = 600
 MEETINGS_MAX = 1_000
@@ -90,8 +89,7 @@ class LinkEndpoints:
 
     async def prove(self, device: int, body: PossessionBody) -> None:
         """For the new device: its signature over `counterfoil/add-device/v1`. A repeat changes nothing."""
-        if len(parse_base64(body.possession, "possession")) != SIGNATURE_SIZE:
-            raise Malformed("possession", f"must be {SIGNATURE_SIZE} bytes in base64url")
+        parse_signature(body.possession, "possession")
         found = self._find(device)
         if found.possession not in (None, body.possession):
             raise Conflict("this device has already signed")

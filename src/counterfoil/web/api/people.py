@@ -41,6 +41,7 @@ from counterfoil.web.values import (
     UuidText,
     base64_text,
     parse_base64,
+    parse_signature,
     parse_uuid,
     uuid_text,
 )
@@ -84,7 +85,7 @@ class KeyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             device=parse_uuid(self.device, "key.device"),
             algorithm=self.algorithm,
             public_key=parse_base64(self.public_key, "key.public_key"),
-            possession=parse_base64(self.possession, "key.possession"),
+            possession=parse_signature(self.possession, "key.possession"),
             label=self.label,
         )
 
@@ -312,7 +313,7 @@ class PeopleEndpoints:
         """Enrol a further device. All devices and the number are told. A repeat answers the same device."""
         return device_view(
             await self.parties.devices.add(
-                body.key.key(), by_device=parse_uuid(body.by_device, "by_device"), signature=parse_base64(body.signature, "signature")
+                body.key.key(), by_device=parse_uuid(body.by_device, "by_device"), signature=parse_signature(body.signature, "signature")
             )
         )
 
@@ -320,14 +321,14 @@ class PeopleEndpoints:
         """Enrol a new key and revoke the one that signs for it, in one moment. A repeat answers the same device."""
         return device_view(
             await self.parties.devices.rotate(
-                body.key.key(), by_device=parse_uuid(body.by_device, "by_device"), signature=parse_base64(body.signature, "signature")
+                body.key.key(), by_device=parse_uuid(body.by_device, "by_device"), signature=parse_signature(body.signature, "signature")
             )
         )
 
     async def revoke_device(self, id: int, body: RevokeBody) -> None:
         """Take a device away for good. A repeat changes nothing."""
         await self.parties.devices.revoke(
-            id, by_device=parse_uuid(body.by_device, "by_device"), signature=parse_base64(body.signature, "signature")
+            id, by_device=parse_uuid(body.by_device, "by_device"), signature=parse_signature(body.signature, "signature")
         )
 
     async def recover(self, request: Incoming, body: RecoverBody) -> RecoveryView:
@@ -346,7 +347,7 @@ class PeopleEndpoints:
     async def cancel_recovery(self, id: int, body: CancelRecoveryBody) -> None:
         """End a recovery that its owner did not ask for. A repeat changes nothing."""
         await self.parties.recoveries.cancel(
-            id, by_device=parse_uuid(body.by_device, "by_device"), signature=parse_base64(body.signature, "signature")
+            id, by_device=parse_uuid(body.by_device, "by_device"), signature=parse_signature(body.signature, "signature")
         )
 
     async def change_pin(self, caller: Principal, body: PinBody) -> None:
@@ -358,7 +359,7 @@ class PeopleEndpoints:
         consent = await self.parties.pin_payments.allow(
             parse_base64(body.statement, "statement"),
             device=parse_uuid(body.device, "device"),
-            signature=parse_base64(body.signature, "signature"),
+            signature=parse_signature(body.signature, "signature"),
         )
         return PinConsentView(consent.per_day, moment_text(consent.made_at_ms * 1_000_000))
 
