@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from counterfoil.acceptance.service import Acceptance
+from counterfoil.aside import Aside
 from counterfoil.assurance.audits import Audits
 from counterfoil.assurance.running_check import RunningCheck
 from counterfoil.assurance.witnesses import Witnesses, consistency_of
@@ -49,6 +50,7 @@ from counterfoil.ledger.sqlite import SqliteEngine
 from counterfoil.ledger.types import Account, CreateAccountStatus
 from counterfoil.parties.approvals import CIRCULATION, REVERSAL, Approvals, Executor, Kind
 from counterfoil.parties.happenings import Happenings
+from counterfoil.parties.keys import verify
 from counterfoil.parties.service import Parties, PinLimits
 from counterfoil.parties.tiers import add_missing
 from counterfoil.parties.tokens import Tokens
@@ -194,13 +196,15 @@ class _Scheme:
             pin_limits=PinLimits(per_payment=config.pin_per_payment, per_day=config.pin_per_day),
             time_zone=config.time_zone,
         )
+        self.aside = Aside()
+        self.parties.verify_by(lambda *signed: self.aside.run(verify, *signed))
         self.payments = Payments(
             store=self.store,
             ledger=self.ledger,
             parties=self.parties,
             clock=clock,
             rules=_rules(config, self.store),
-            acknowledger=Acknowledger(origin=config.origin, key=operator_key(config.folder, clock)),
+            acknowledger=Acknowledger(origin=config.origin, key=operator_key(config.folder, clock), aside=self.aside),
             fees_account=system.fees,
             is_head=is_head,
         )
@@ -311,6 +315,7 @@ class _Scheme:
         await self.store.stop()
         if self._log is not None:
             await self._log.close()
+        self.aside.close()
         self._receipts.close()
         self.engine.close()
 

@@ -68,7 +68,7 @@ async def test_a_well_signed_word_that_is_about_something_else_is_an_alarm(rose:
         answer = await route.fetch()
         receipt = await answer.json()
         receipt |= {"amount": {"amount": 99}, "fee": {"fee": 101, "fee_paid_by": "payer"}}.get(what, {})
-        said = acknowledger.acknowledge(
+        said = acknowledger.sign(
             order_hash=parse_base64(receipt["order_hash"], "order_hash"),
             account=shop.account if what == "account" else int(receipt["account"].replace("-", ""), 16),
             amount=receipt["amount"],

@@ -147,7 +147,7 @@ async def test_what_the_operator_signs_for_the_holder_and_for_the_log_must_be_th
     other = (await receipt_of(rose, first))["proof"]
     said = await rose.run("w.call('GET', `/v1/payments/${given}`)", second)
     acknowledger = Acknowledger(origin=log.services.config.origin, key=KEY)
-    lie = acknowledger.acknowledge(
+    lie = acknowledger.sign(
         order_hash=parse_base64(said["order_hash"], "order_hash"), account=int(said["account"].replace("-", ""), 16),
         amount=said["amount"], fee=said["fee"], balance=said["balance"] + 1, completed_at=verify(
             Acknowledgement(*(parse_base64(said["acknowledgement"][name], name) for name in ("statement", "signature", "key"))),

@@ -30,7 +30,7 @@ from counterfoil.ledger.types import TransferFlags
 from counterfoil.parties import statements
 from counterfoil.parties.authorisation import Authorisation
 from counterfoil.parties.types import Holder, Limits
-from tests.parties.conftest import DAY, PIN, Phone, Scheme, StillClock, scheme_in
+from tests.parties.conftest import DAY, ORIGIN, PIN, Phone, Scheme, StillClock, scheme_in
 
 MESSAGE = b"counterfoil/order/v1 pay"
 PER_PAYMENT, PER_DAY, PER_MONTH = 10_000, 20_000, 100_000  # the tier "number_only"
@@ -338,6 +338,22 @@ async def test_all_in_memory_costs_little_besides_the_signature(scheme: Scheme, 
             stopped.value.value.release()
         best = min(best, (time.perf_counter() - started) / 200)
     assert best < 0.001
+
+
+async def test_revoked_while_its_signature_is_checked_is_still_revoked(scheme: Scheme) -> None:
+    payer, phone, _ = await pair(scheme)
+    devices, checked = scheme.parties.devices, []
+
+    async def slow(*signed: Any) -> bool:
+        statement = statements.revoke_device(origin=ORIGIN, party=payer.party, device=phone.id)
+        await devices.revoke(phone.id, by_device=phone.id, signature=phone.sign(statement))
+        checked.append(signed)
+        return True
+
+    scheme.parties.verify_by(slow)
+    with pytest.raises(UnknownDevice):
+        await ask(scheme, payer, phone, 1)
+    assert len(checked) == 1
 
 
 async def test_frozen_while_the_past_is_looked_up_is_still_frozen(scheme: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,15 +27,15 @@ def test_what_was_said_can_be_read_by_whoever_knows_the_key(
     order_hash: bytes, account: int, amount: int, fee: int, balance: int, completed_at: int
 ) -> None:
     said = dict(order_hash=order_hash, account=account, amount=amount, fee=fee, balance=balance, completed_at=completed_at)
-    acknowledgement = ACKNOWLEDGER.acknowledge(**said)  # type: ignore[arg-type]
+    acknowledgement = ACKNOWLEDGER.sign(**said)  # type: ignore[arg-type]
     statement = verify(acknowledgement, key=PUBLIC_KEY)
     assert {name: getattr(statement, name) for name in said} == said
     assert (statement.origin, statement.delay_max_s) == ("money.example.org/log", DELAY_MAX_S)
-    assert ACKNOWLEDGER.acknowledge(**said) == acknowledgement  # type: ignore[arg-type]
+    assert ACKNOWLEDGER.sign(**said) == acknowledgement  # type: ignore[arg-type]
 
 
 def test_every_flipped_bit_is_noticed() -> None:
-    good = ACKNOWLEDGER.acknowledge(order_hash=bytes(32), account=1, amount=2, fee=3, balance=4, completed_at=5)
+    good = ACKNOWLEDGER.sign(order_hash=bytes(32), account=1, amount=2, fee=3, balance=4, completed_at=5)
     for at in range(len(good.statement) * 8):
         flipped = bytearray(good.statement)
         flipped[at // 8] ^= 1 << at % 8
@@ -45,7 +45,7 @@ def test_every_flipped_bit_is_noticed() -> None:
 
 def test_the_key_inside_is_not_trusted() -> None:
     stranger = Acknowledger(origin="money.example.org/log", key=SigningKey(bytes(32)))
-    theirs = stranger.acknowledge(order_hash=bytes(32), account=1, amount=2, fee=3, balance=4, completed_at=5)
+    theirs = stranger.sign(order_hash=bytes(32), account=1, amount=2, fee=3, balance=4, completed_at=5)
     with pytest.raises(Malformed):
         verify(theirs, key=PUBLIC_KEY)
 

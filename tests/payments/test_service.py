@@ -343,6 +343,22 @@ async def test_frozen_accounts_pay_nothing_and_lose_nothing(scheme: Scheme) -> N
     assert (payer.balance(), payee.balance()) == (99_900, 100)
 
 
+async def test_a_payee_frozen_while_the_signature_is_checked_receives_nothing(scheme: Scheme) -> None:
+    payer, payee = await pair(scheme)
+    parties = scheme.services.parties
+
+    async def slow(*_: object) -> bool:
+        await parties.staff.freeze(
+            new_id(scheme.clock), payee.party, reason="reported", by=scheme.supervisors[0], lifetime_s=60, incoming=True
+        )
+        return True
+
+    parties.verify_by(slow)
+    with pytest.raises(errors.PayeeCannotReceive):
+        await payer.pay(payee, 100)
+    assert (payer.balance(), payee.balance()) == (100_000, 0)
+
+
 async def test_money_is_issued_and_withdrawn_by_two(scheme: Scheme) -> None:
     bank = await scheme.institution(funds=70_000)
     alone = (scheme.treasurers[0], scheme.treasurers[0])

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from nacl.signing import SigningKey
 
+from counterfoil.parties.types import KeyAlgorithm
 from counterfoil.payments.types import PaymentState, SignedOrder
 from counterfoil.serving.frames import Answered, Asked, Completed, Frames, Leaving, Left, Refused, SentOrder, ToWorker, Welcome
 from counterfoil.serving.house import CheckedSignatures, answering
@@ -94,25 +95,23 @@ async def test_a_signature_counts_as_checked_only_with_the_devices_key_of_this_m
         assert payee.balance() == 70
 
 
-def test_what_was_checked_is_good_for_one_question_about_the_same() -> None:
+async def test_what_was_checked_is_good_for_one_question_about_the_same() -> None:
     secret, other = SigningKey.generate(), SigningKey.generate()
     key, message, wrong = bytes(secret.verify_key), b"message", bytes(64)
     checked = CheckedSignatures()
 
-    def verified(public_key: bytes, about: bytes) -> bool:
-        from counterfoil.parties.types import KeyAlgorithm
-
-        return checked.verify(KeyAlgorithm.ED25519, public_key, about, wrong)
+    async def verified(public_key: bytes, about: bytes) -> bool:
+        return await checked.verify(KeyAlgorithm.ED25519, public_key, about, wrong)
 
     checked.put(wrong, message, key)
-    assert (verified(key, message), verified(key, message)) == (True, False)
+    assert (await verified(key, message), await verified(key, message)) == (True, False)
     for public_key, about in ((bytes(other.verify_key), message), (key, b"another")):
         checked.put(wrong, message, key)
-        assert not verified(public_key, about)
-        assert not verified(key, message)
+        assert not await verified(public_key, about)
+        assert not await verified(key, message)
     checked.put(wrong, message, key)
     checked.drop(wrong)
-    assert not verified(key, message)
+    assert not await verified(key, message)
 
 
 async def test_a_leaving_house_answers_what_was_sent_and_takes_nothing_new(tmp_path: Path) -> None:

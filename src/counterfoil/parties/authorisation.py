@@ -8,7 +8,7 @@ the ledger's commit and `release()` a payment counts twice, which can refuse too
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from zoneinfo import ZoneInfo
 
@@ -32,7 +32,7 @@ from counterfoil.parties.keys import verify
 from counterfoil.parties.periods import Period, period_of
 from counterfoil.parties.types import Device, DeviceState, Freeze, Holder, KeyAlgorithm, PartyState
 
-Verify = Callable[[KeyAlgorithm, bytes, bytes, bytes], bool]
+Verify = Callable[[KeyAlgorithm, bytes, bytes, bytes], Awaitable[bool]]
 """Whether a signature is right, as `keys.verify`: algorithm, public key, message, signature."""
 
 PERIODS_MAX = 20_000
@@ -89,7 +89,7 @@ class Authoriser:
         self.clock = clock
         self.zone = zone
         self.recovery_spend_max = recovery_spend_max
-        self.verify: Verify = verify
+        self.verify: Verify = _verify_at_once
         self._in_flight: dict[int, int] = {}
         self._period = Period(0, 0, 0, 0)
         self._spent_before: dict[int, tuple[int, int]] = {}
@@ -100,17 +100,23 @@ class Authoriser:
         """Permission for `amount` and `fee` to leave `account_id`, on the word of a device: its signature over `message`.
 
         Refusals in this order: UnknownDevice, WrongSignature, NotYourAccount, then those of `admit`. An amount of 0 (a
-        request to be paid, a capture) only asks whose account it is. Waits for nothing when all is in memory.
+        request to be paid, a capture) only asks whose account it is. When all is in memory it waits for `verify` alone.
         """
-        device = self.directory.found_device(device_id) or await self.directory.device(device_id)
-        if device is None or device.state is not DeviceState.ACTIVE:
-            raise UnknownDevice
-        if not self.verify(device.algorithm, device.public_key, message, signature):
+        device = await self._active(device_id)
+        if not await self.verify(device.algorithm, device.public_key, message, signature):
             raise WrongSignature
+        if self.directory.found_device(device_id) is not device:
+            device = await self._active(device_id)  # it may have been revoked while the signature was checked
         holder = self.directory.found_holder(account_id) or await self.directory.holder(account_id)
         if holder is None or holder.party != device.party:
             raise NotYourAccount
         return await self._admit(holder, device, amount, fee)
+
+    async def _active(self, device_id: int) -> Device:
+        device = self.directory.found_device(device_id) or await self.directory.device(device_id)
+        if device is None or device.state is not DeviceState.ACTIVE:
+            raise UnknownDevice
+        return device
 
     async def admit(self, *, account_id: int, amount: int, fee: int = 0) -> Authorisation:
         """As `authorise`, where something else than a device's signature was verified: a PIN, a token, a batch.
@@ -209,3 +215,7 @@ class Authoriser:
                 del self._spent_before[next(iter(self._spent_before))]
             self._spent_before[account] = before
         return before
+
+
+async def _verify_at_once(algorithm: KeyAlgorithm, public_key: bytes, message: bytes, signature: bytes) -> bool:
+    return verify(algorithm, public_key, message, signature)

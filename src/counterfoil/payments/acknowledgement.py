@@ -20,6 +20,7 @@ from nacl.bindings import crypto_sign, crypto_sign_BYTES
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
+from counterfoil.aside import Aside
 from counterfoil.errors import Malformed
 from counterfoil.payments.types import Acknowledgement
 
@@ -44,20 +45,34 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 class Acknowledger:
-    """Signs for the operator of one scheme."""
+    """Signs for the operator of one scheme; what `acknowledge` signs, on the thread of `aside`, where there is one."""
 
-    def __init__(self, *, origin: str, key: SigningKey) -> None:
+    def __init__(self, *, origin: str, key: SigningKey, aside: Aside | None = None) -> None:
         encoded = origin.encode()
         self._prefix = DOMAIN + len(encoded).to_bytes(2) + encoded
         self._secret = bytes(key) + bytes(key.verify_key)  # libsodium's form of a secret key
         self.public_key = bytes(key.verify_key)
+        self._aside = aside
 
-    def acknowledge(self, *, order_hash: bytes, account: int, amount: int, fee: int, balance: int, completed_at: int) -> Acknowledgement:
+    async def acknowledge(
+        self, *, order_hash: bytes, account: int, amount: int, fee: int, balance: int, completed_at: int
+    ) -> Acknowledgement:
         """The same arguments yield the same bytes."""
-        assert balance >= 0, balance
-        statement = self._prefix + _FIXED.pack(order_hash, account.to_bytes(16), amount, fee, balance, completed_at, DELAY_MAX_S)
-        signature = crypto_sign(statement, self._secret)[:crypto_sign_BYTES]
+        statement = self._statement(order_hash, account, amount, fee, balance, completed_at)
+        signature = self._signature(statement) if self._aside is None else await self._aside.run(self._signature, statement)
         return Acknowledgement(statement, signature, self.public_key)
+
+    def sign(self, *, order_hash: bytes, account: int, amount: int, fee: int, balance: int, completed_at: int) -> Acknowledgement:
+        """As `acknowledge`, at once."""
+        statement = self._statement(order_hash, account, amount, fee, balance, completed_at)
+        return Acknowledgement(statement, self._signature(statement), self.public_key)
+
+    def _statement(self, order_hash: bytes, account: int, amount: int, fee: int, balance: int, completed_at: int) -> bytes:
+        assert balance >= 0, balance
+        return self._prefix + _FIXED.pack(order_hash, account.to_bytes(16), amount, fee, balance, completed_at, DELAY_MAX_S)
+
+    def _signature(self, statement: bytes) -> bytes:
+        return crypto_sign(statement, self._secret)[:crypto_sign_BYTES]
 
 
 def verify(acknowledgement: Acknowledgement, *, key: bytes) -> Statement:

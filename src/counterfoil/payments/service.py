@@ -137,7 +137,7 @@ class Payments:
         cost = cost_of(order, service, earlier, self.rules.tariff)
         payment = self._draft(order, signed, mandate, service, cost)
         try:
-            authorisation = await self._admit(order, payment, payee, mandate)  # 1 whose order, within which limit; 2 on which terms
+            authorisation = await self._admit(order, payment, mandate)  # 1 whose order, within which limit; 2 on which terms
         except (NotAuthenticated, NotYourAccount, PinLocked, TooMany):
             raise
         except Refused:
@@ -226,11 +226,12 @@ class Payments:
             expires_at=min(order.expiry_ms * 1_000_000, AMOUNT_MAX),
         )
 
-    async def _admit(self, order: Order, payment: Payment, payee: Holder, mandate: Mandate | None) -> Authorisation:
+    async def _admit(self, order: Order, payment: Payment, mandate: Mandate | None) -> Authorisation:
         """Steps 1 and 2. The amount stays reserved under the limits until the authorisation is released."""
         authorisation = await self._authorise(payment, mandate)
         try:
-            self._check_terms(order, payment, payee)
+            # Looked up only now: the payee may have been frozen while the signature was checked.
+            self._check_terms(order, payment, self.parties.found_holder(order.payee) or await self.parties.holder(order.payee))
         except Refused:
             authorisation.release()
             raise
@@ -337,7 +338,7 @@ class Payments:
     async def _receipt(self, payment: Payment, completed_at: int, account: int) -> Receipt:
         balance = await self.ledger.balance_at(account, completed_at)
         amount = balance.credits_posted - balance.debits_posted
-        acknowledgement = self.acknowledger.acknowledge(
+        acknowledgement = await self.acknowledger.acknowledge(
             order_hash=payment.order_hash,
             account=account,
             amount=payment.amount,

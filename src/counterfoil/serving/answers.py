@@ -48,7 +48,7 @@ class Answers:
         """The body of a receipt for an order that was carried out: the same bytes as the house's own, which say nothing of the device."""
         read, name = decode(order), order_hash(order)
         account = read.payee if completed.to_payee else read.payer
-        acknowledgement = self._acknowledger.acknowledge(
+        acknowledgement = self._acknowledger.sign(
             order_hash=name,
             account=account,
             amount=read.amount,

@@ -46,7 +46,7 @@ class CheckedSignatures:
         """Nobody has asked. Safe to repeat."""
         self._keys.pop(signature, None)
 
-    def verify(self, algorithm: KeyAlgorithm, public_key: bytes, message: bytes, signature: bytes) -> bool:
+    async def verify(self, algorithm: KeyAlgorithm, public_key: bytes, message: bytes, signature: bytes) -> bool:
         """As `parties.keys.verify`, which answers wherever a worker has not checked exactly this."""
         if self._keys.pop(signature, None) == (public_key, message):
             return True
@@ -59,7 +59,7 @@ class _LeftToWorkers(Acknowledger):
     def __init__(self, *, public_key: bytes) -> None:
         self.public_key = public_key
 
-    def acknowledge(self, *, order_hash: bytes, account: int, amount: int, fee: int, balance: int, completed_at: int) -> Acknowledgement:
+    async def acknowledge(self, *, order_hash: bytes, account: int, amount: int, fee: int, balance: int, completed_at: int) -> Acknowledgement:
         assert balance >= 0, balance
         return _NONE
 
