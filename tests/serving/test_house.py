@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -159,6 +161,12 @@ def test_nobody_else_can_open_the_sockets(tmp_path: Path) -> None:
     for _ in range(2):  # the second replaces what an earlier parent has left
         with bind(folder, ORDERS):
             assert (folder / FOLDER / ORDERS).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_worker_does_without_what_would_double_its_memory() -> None:
+    """P-256 is rarely needed, and SQLAlchemy never: a worker that has just started has loaded neither."""
+    loaded = "import counterfoil.serving.worker, sys; print({'cryptography', 'sqlalchemy', 'starlette'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", loaded], check=True, stdout=subprocess.PIPE, text=True).stdout == "set()\n"
 
 
 class Caller:

@@ -239,7 +239,11 @@ async def test_what_a_worker_cannot_take_is_refused_at_once_and_what_it_has_take
         assert (await wires[3].ask(payment(orders[3]))).status == 200
         async with wire(on) as connection:
             text = (await connection.ask(request("GET", "/metrics"))).body.decode()
-        assert 'counterfoil_payments_total{outcome="unavailable"} 1.0' in text
+            assert 'counterfoil_payments_total{outcome="unavailable"} 1.0' in text
+            # A worker tells how long it waited with its next order, or within a second or so.
+            async with asyncio.timeout(WAIT_S):
+                while "counterfoil_worker_payment_seconds_count 4.0" not in text:
+                    text = (await connection.ask(request("GET", "/metrics"))).body.decode()
         # Told to stop, all end, after the answers under way.
         with stopped(on.house()):
             for connection in wires[:3]:

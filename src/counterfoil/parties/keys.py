@@ -17,11 +17,8 @@ from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
 from counterfoil.errors import Malformed
-from counterfoil.parties.types import KeyAlgorithm
+from counterfoil.parties.types import ED25519_KEY_SIZE, ES256_KEY_SIZE, SIGNATURE_SIZE, KeyAlgorithm
 
-ED25519_KEY_SIZE = 32
-ES256_KEY_SIZE = 65
-SIGNATURE_SIZE = 64
 _ECDSA_SHA256 = ec.ECDSA(SHA256())
 
 

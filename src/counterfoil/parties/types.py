@@ -8,6 +8,11 @@ import msgspec
 
 from counterfoil.money import AMOUNT_MAX, check_amount
 
+SIGNATURE_SIZE = 64
+"""Bytes of a signature, by whichever algorithm."""
+ED25519_KEY_SIZE = 32
+ES256_KEY_SIZE = 65
+
 
 class PartyKind(enum.StrEnum):
     CUSTOMER = "customer"

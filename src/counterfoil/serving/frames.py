@@ -50,10 +50,16 @@ class SentOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """`unavailable`: requests since the last frame that the worker answered itself, with Unavailable."""
+    """What a worker tells of, besides its orders, is for the metrics.
+
+    Attributes:
+        unavailable: requests since the last frame that the worker answered itself, with Unavailable.
+        waited_us: how long each order took that was answered since the last frame, from its asking, microseconds.
+    """
 
     orders: list[SentOrder]
     unavailable: int = 0
+    waited_us: list[int] = []
 
 
 class Left(msgspec.Struct, frozen=True, array_like=True, tag=2):

@@ -59,7 +59,9 @@ class _LeftToWorkers(Acknowledger):
     def __init__(self, *, public_key: bytes) -> None:
         self.public_key = public_key
 
-    async def acknowledge(self, *, order_hash: bytes, account: int, amount: int, fee: int, balance: int, completed_at: int) -> Acknowledgement:
+    async def acknowledge(
+        self, *, order_hash: bytes, account: int, amount: int, fee: int, balance: int, completed_at: int
+    ) -> Acknowledgement:
         assert balance >= 0, balance
         return _NONE
 
@@ -132,6 +134,8 @@ class End:
             under_way[sent.number] = create_task(self._carry_out(sent, started))
         for _ in range(message.unavailable):
             self._desk.hot.metrics.payment(Unavailable.code, 0)
+        for microseconds in message.waited_us:
+            self._desk.hot.metrics.answered_by_worker(microseconds * 1_000)
 
     async def _carry_out(self, sent: SentOrder, started: int) -> None:
         desk, key = self._desk, sent.key

@@ -67,6 +67,7 @@ class Link:
         self._waiting: dict[int, _Waiting] = {}
         self._unsent: list[SentOrder] = []
         self._unavailable = 0
+        self._waited_us: list[int] = []
         self._number = 0
         self._frames: Frames | None = None
         self._lost = asyncio.Event()
@@ -109,6 +110,10 @@ class Link:
             self._unavailable += 1
             self._waiting.pop(number).who.unavailable(AWAY)
 
+    def tell(self) -> None:
+        """Sends what is for the metrics, if no order has taken it along; to be called now and then."""
+        self._send()
+
     async def run(self) -> None:
         while True:
             self._lost.clear()
@@ -129,11 +134,14 @@ class Link:
 
     def _hear(self, message: ToWorker) -> None:
         if isinstance(message, Answered):
+            now = self._clock.monotonic_ns()
             for completed in message.completed:
                 if waiting := self._waiting.pop(completed.number, None):
+                    self._waited_us.append((now - waiting.asked_at) // 1_000)
                     waiting.who.completed(waiting.sent, completed)
             for refused in message.refused:
                 if waiting := self._waiting.pop(refused.number, None):
+                    self._waited_us.append((now - waiting.asked_at) // 1_000)
                     waiting.who.refused(refused)
         elif isinstance(message, Welcome):
             self.welcomed(message)
@@ -159,9 +167,10 @@ class Link:
         if self._frames is None or not self.is_up:
             return
         unsent, self._unsent = self._unsent, []
-        for at in range(0, max(len(unsent), min(self._unavailable, 1)), FRAME_ORDERS_MAX):
-            self._frames.send(Asked(unsent[at : at + FRAME_ORDERS_MAX], self._unavailable))
-            self._unavailable = 0
+        to_tell = 1 if self._unavailable or self._waited_us else 0
+        for at in range(0, max(len(unsent), to_tell), FRAME_ORDERS_MAX):
+            self._frames.send(Asked(unsent[at : at + FRAME_ORDERS_MAX], self._unavailable, self._waited_us))
+            self._unavailable, self._waited_us = 0, []
 
 
 def _nothing() -> None:

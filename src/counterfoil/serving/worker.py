@@ -163,6 +163,7 @@ class Worker:
         while True:
             await asyncio.sleep(PULSE_S)
             self.link.give_up_overdue()
+            self.link.tell()
             self.relay.give_up_overdue()
             if self._clock.monotonic_ns() - looked_at >= KEEP_ALIVE_S * NANOSECONDS:
                 looked_at = self._clock.monotonic_ns()

@@ -47,14 +47,32 @@ class Reading(msgspec.Struct, frozen=True):
     log_witnessed_size: int
 
 
+class _Latencies:
+    """A histogram of durations, as it is kept while it grows."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_MS) + 1)
+        self.sum_ns = 0
+
+    def add(self, nanoseconds: int) -> None:
+        self.counts[bisect_left(_BOUNDS_NS, nanoseconds)] += 1
+        self.sum_ns += nanoseconds
+
+    def family(self, name: str, documentation: str) -> Metric:
+        bounds = [*(str(bound / 1_000) for bound in BUCKETS_MS), "+Inf"]
+        latency = HistogramMetricFamily(name, documentation)
+        latency.add_metric([], buckets=list(zip(bounds, accumulate(self.counts), strict=True)), sum_value=self.sum_ns / 1e9)
+        return latency
+
+
 class Metrics:
     """Counts payments and requests; `read` is asked for everything else."""
 
     def __init__(self, read: Callable[[], Reading]) -> None:
         self._read = read
         self._payments: dict[str, int] = {}
-        self._latency_counts = [0] * (len(BUCKETS_MS) + 1)
-        self._latency_sum_ns = 0
+        self._latencies = _Latencies()
+        self._worker_latencies = _Latencies()
         self._requests: dict[tuple[str, str, int], int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(self))
@@ -62,8 +80,11 @@ class Metrics:
     def payment(self, outcome: str, nanoseconds: int) -> None:
         """One answer of the hot route: "completed" or the code of the refusal, and how long it took."""
         self._payments[outcome] = self._payments.get(outcome, 0) + 1
-        self._latency_counts[bisect_left(_BOUNDS_NS, nanoseconds)] += 1
-        self._latency_sum_ns += nanoseconds
+        self._latencies.add(nanoseconds)
+
+    def answered_by_worker(self, nanoseconds: int) -> None:
+        """How long a worker waited for one of those answers: the way to the house and back included."""
+        self._worker_latencies.add(nanoseconds)
 
     def request(self, method: str, route: str, status: int) -> None:
         """One answer of another route, by its template: never by its path, which has ids in it."""
@@ -78,20 +99,14 @@ class Metrics:
         for outcome, count in self._payments.items():
             payments.add_metric([outcome], count)
         yield payments
-        yield self._latency()
+        yield self._latencies.family("counterfoil_payment_seconds", "Time from request to answer of a payment, within this process")
+        yield self._worker_latencies.family("counterfoil_worker_payment_seconds", "The same as the workers see it")
         requests = CounterMetricFamily("counterfoil_http_requests", "Other requests answered", labels=["method", "route", "status"])
         for (method, route, status), count in self._requests.items():
             requests.add_metric([method, route, str(status)], count)
         yield requests
         yield from self._parts()
         yield GaugeMetricFamily("counterfoil_process_resident_bytes", "Memory of the process", value=resident_bytes())
-
-    def _latency(self) -> Metric:
-        counts = list(accumulate(self._latency_counts))
-        bounds = [*(str(bound / 1_000) for bound in BUCKETS_MS), "+Inf"]
-        latency = HistogramMetricFamily("counterfoil_payment_seconds", "Time from request to answer of a payment")
-        latency.add_metric([], buckets=list(zip(bounds, counts, strict=True)), sum_value=self._latency_sum_ns / 1e9)
-        return latency
 
     def _parts(self) -> Iterator[Metric]:
         now = self._read()

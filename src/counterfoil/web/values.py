@@ -12,7 +12,7 @@ import msgspec
 from counterfoil.errors import Malformed
 from counterfoil.ids import ID_MAX, parse_id
 from counterfoil.money import AMOUNT_MAX
-from counterfoil.parties.keys import SIGNATURE_SIZE
+from counterfoil.parties.types import SIGNATURE_SIZE
 
 TEXT_SIZE_MAX = 400
 """Characters of a free text (a name, a reason) on the wire; what it means refuses earlier and more exactly."""
