@@ -121,13 +121,37 @@ def _picture(text: str) -> bytes:
 
 
 @asynccontextmanager
+async def camera_phone(folder: Path, **options: Any) -> AsyncIterator[tuple[BrowserContext, Camera]]:
+    """A phone with a camera whose browser keeps what it has in `folder`, as people's do.
+
+    A browser's other contexts are private windows: they keep everything in memory, and fetch a page's icon anew for each address.
+    """
+    camera = Camera(folder / "camera.y4m")
+    given: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "permissions": ["camera"]}
+    async with async_playwright() as playwright:
+        phone = await playwright.chromium.launch_persistent_context(
+            folder / "profile",
+            executable_path=chromium(camera=True),
+            args=_with(camera),
+            **(given | options),
+        )
+        try:
+            yield phone, camera
+        finally:
+            await phone.close()
+
+
+@asynccontextmanager
 async def camera_browser(folder: Path) -> AsyncIterator[tuple[Browser, Camera]]:
     """A browser process of its own, with a camera. The file that it sees is kept in `folder`."""
     camera = Camera(folder / "camera.y4m")
-    arguments = [*ARGUMENTS, "--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={camera.file}"]
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(camera=True), args=arguments)
+        browser = await playwright.chromium.launch(executable_path=chromium(camera=True), args=_with(camera))
         try:
             yield browser, camera
         finally:
             await browser.close()
+
+
+def _with(camera: Camera) -> list[str]:
+    return [*ARGUMENTS, "--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={camera.file}"]
