@@ -23,7 +23,8 @@ OPEN = """async () => {
     }
   };
   globalThis.told = () => ({ states: w.outgoing.map(({ state, refusal, tries }) => [state, refusal?.code ?? null, tries]), problem: w.problem, offline: w.offline });
-  globalThis.is = (state) => until(() => w.outgoing[0]?.state === state, state);
+  const written = async () => (await w.database.get('outbox', w.outgoing[0].id))?.state;
+  globalThis.is = (state) => until(async () => w.outgoing[0]?.state === state && (state !== 'done' || (await written()) === state), state);
 }"""
 
 
@@ -87,7 +88,7 @@ class Phone:
         )
 
     async def is_now(self, state: str) -> None:
-        """Waits until the newest order is in this state."""
+        """Waits until the newest order is in this state; done: and that is written, which follows the drawing."""
         await self.run("await is(given);", state)
 
     async def stays(self, state: str, ms: int = 600) -> None:

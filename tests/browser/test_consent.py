@@ -16,6 +16,7 @@ from counterfoil.acceptance.codes import address_of
 from counterfoil.ids import id_text
 from tests.browser.device import PHONE
 from tests.browser.holders import Holder, holding, site_in
+from tests.browser.test_wallet_engine import payments_posted
 from tests.payments.publish.logbook import KEY
 from tests.scheme import Person
 from tests.web.logged import LoggedSite
@@ -96,6 +97,32 @@ async def test_a_signed_code_is_asked_about_before_the_server_has_answered(rose:
         await rose.agree()
         await rose.outcome("done")
     assert rose.balance() == before - 250
+
+
+async def test_two_touches_at_once_pay_once(rose: Holder, site: LoggedSite, shop: Person) -> None:
+    before, posted = rose.balance(), payments_posted(rose.page)
+    await rose.go(await code(site, shop, SHOP))
+    await rose.page.locator(".consent button").evaluate("(button) => { button.click(); button.click(); }")
+    await rose.outcome("done")
+    assert len(posted) == 1
+    assert rose.balance() == before - 250
+
+
+async def test_what_is_drawn_anew_leaves_the_page_around_it_alone(rose: Holder, site: LoggedSite, shop: Person) -> None:
+    """A language or theme that is told to the page once more makes the browser work out the look of all that is on it."""
+    page = rose.page
+    await page.evaluate(
+        """() => {
+          globalThis.told = [];
+          const watch = new MutationObserver((records) => told.push(...records.map(({ attributeName }) => attributeName)));
+          watch.observe(document.documentElement, { attributes: true });
+        }"""
+    )
+    await rose.go("/")
+    await expect(page.locator(".balance")).to_be_visible()
+    await rose.go(await code(site, shop, SHOP))
+    await expect(page.locator(".payee")).to_have_text(SHOP)
+    assert await page.evaluate("told") == []
 
 
 async def test_the_name_in_an_unsigned_code_waits_for_the_server(rose: Holder, site: LoggedSite, shop: Person) -> None:

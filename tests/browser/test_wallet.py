@@ -30,6 +30,10 @@ from tests.web.logged import LoggedSite
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Seeing = tuple[Browser, Camera]
+LET_GO = """async () => {
+  while (stream.getTracks().some((track) => track.readyState !== 'ended')) await new Promise((resolve) => setTimeout(resolve, 25));
+}"""
+"""Until nothing sees through the camera any more."""
 
 
 class Words(NamedTuple):
@@ -111,8 +115,15 @@ async def test_a_code_in_front_of_the_camera_is_paid_by_one_slide(
             currency="840", country="KE", memo="Pump 4",
         )  # fmt: skip
         camera.show(emv.write(code, sign=lambda data: KEY.sign(data).signature))
+        await rose.page.evaluate(
+            """() => {
+              const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+              navigator.mediaDevices.getUserMedia = async (wish) => (globalThis.stream = await open(wish));
+            }"""
+        )
         await rose.go("/scan")
         await expect(rose.page.locator(".payee")).to_have_text("Lighthouse Fuel", timeout=15_000)
+        await rose.page.evaluate(LET_GO)
         await expect(rose.page.locator(".stub")).to_contain_text("12.50")
         await expect(rose.page.locator(".notice")).to_have_count(0)  # the operator has signed the name
         await rose.looks_right()

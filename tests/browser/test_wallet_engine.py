@@ -123,6 +123,28 @@ async def test_money_that_comes_in_is_told_within_a_second(rose: Phone, site: Si
     assert await rose.run("w.account.balance") == 50_700
 
 
+async def test_what_was_shown_as_done_is_written_when_the_page_goes_at_once(rose: Phone, shop: Person) -> None:
+    """It is drawn first and written behind that. Whoever closes the wallet at that sight has it in writing all the same."""
+    order = await rose.pay(shop, 300)
+    async with rose.page.expect_navigation():
+        await rose.run("await until(() => w.outgoing[0].state === 'done'); setTimeout(() => location.reload());")
+    await rose.open()
+    kept = "return [w.outgoing[0].state, w.payerLast > 0n, (await w.database.get('receipts', given)).receipt.amount]"
+    assert await rose.run(kept, order) == ["done", True, 300]
+
+
+async def test_what_only_brings_the_phone_up_to_date_waits_while_the_holder_does(rose: Phone, shop: Person) -> None:
+    asked: list[str] = []
+    rose.page.on("request", lambda request: asked.append(request.url.rpartition("/v1")[2]))
+    await rose.run("w.calmAt = performance.now() + 3_600_000; void w.refresh();")
+    await rose.pay(shop, 100)
+    await rose.is_now("done")
+    assert "/payments" in asked
+    assert "/accounts/me" not in asked
+    waits = "const { calm } = await import('/static/wallet/sync.js'); w.calmAt = performance.now() + 300; await calm(w);"
+    assert await rose.run(f"{waits} return w.calmAt - performance.now()") <= 0
+
+
 async def test_a_refusal_is_told_with_its_reason_and_moves_nothing(rose: Phone, shop: Person) -> None:
     await rose.run("await (await import('/static/phone/words.js')).use({ language: 'ko', plural: 'none', texts: {} })")
     await rose.pay(shop, 60_000)

@@ -191,9 +191,13 @@ async def test_one_order_that_breaks_does_not_keep_back_the_others(rose: Phone, 
 # Tabs
 
 
-async def test_what_another_tab_did_takes_no_new_order_off_the_screen(rose: Phone, shop: Person) -> None:
+@pytest.mark.parametrize("state", ["kept", "sending"])
+async def test_what_another_tab_did_takes_no_new_order_off_the_screen(rose: Phone, shop: Person, state: str) -> None:
     """An order is signed while everything is read from the phone again."""
-    await rose.offline()
+    if state == "kept":
+        await rose.offline()
+    else:
+        await rose.page.route("**/v1/payments", lambda route: None)  # no answer
     await rose.run(
         """const all = w.database.all.bind(w.database);
         const orders = new Promise((resolve) => { globalThis.read = resolve; });
@@ -208,7 +212,7 @@ async def test_what_another_tab_did_takes_no_new_order_off_the_screen(rose: Phon
         await orders;"""
     )
     await rose.pay(shop, 100)
-    assert await rose.run("free(); await reloading; return w.outgoing.map(({ state }) => state)") == ["kept"]
+    assert await rose.run("free(); await reloading; return w.outgoing.map(({ state }) => state)") == [state]
 
 
 async def test_an_account_that_was_taken_off_the_phone_does_not_come_back_with_a_late_answer(rose: Phone) -> None:

@@ -102,6 +102,21 @@ async def test_the_newest_head_seen_is_named_in_the_next_order_and_follows_the_l
     assert await rose.run("String(w.payerLast)") == last
 
 
+async def test_asking_for_a_proof_that_is_not_there_yet_changes_nothing(rose: Phone, log: LoggedSite, shop: Person) -> None:
+    """Every few seconds, for each payment: a write to the disk and a new picture each time would wear out a phone."""
+    payment = await paid(rose, shop)
+    await rose.run("await w.refresh()")
+    told = await rose.run(
+        """const { fetchReceipt } = await import('/static/wallet/receipts.js');
+        await fetchReceipt(w, given);
+        const before = w.told;
+        const found = await fetchReceipt(w, given);
+        return [found.state, w.told - before];""",
+        payment,
+    )
+    assert told == ["waiting", 0]
+
+
 async def test_proofs_of_the_newest_payments_come_by_themselves(rose: Phone, log: LoggedSite, shop: Person) -> None:
     payments = [await paid(rose, shop, amount) for amount in (100, 200, 300)]
     log.settle()
@@ -127,6 +142,7 @@ async def test_a_receipt_that_contradicts_the_operators_word_is_an_alarm(rose: P
     assert await rose.run("w.problem") == "receipt_contradicts"
     await rose.open()
     assert await rose.run("w.problem") == "receipt_contradicts"
+    await rose.page.unroute_all(behavior="wait")
 
 
 async def test_somebody_elses_receipt_under_the_name_of_a_payment_is_an_alarm(rose: Phone, log: LoggedSite, shop: Person) -> None:

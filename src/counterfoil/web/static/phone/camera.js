@@ -3,6 +3,11 @@
 
 const PAUSE_MS = 200;
 const SIDE_MAX = 800;
+/** To let a camera go takes time of a slow phone: what was found is drawn first. */
+const DRAWN_MS = 200;
+
+/** Ends what the last search has not let go yet: the next one looks anew. @type {() => void} */
+let release = () => {};
 
 /** Why there is no picture. */
 export class CameraError extends Error {
@@ -25,6 +30,7 @@ export class CameraError extends Error {
  */
 export async function scan(video, { signal, onText }) {
   if (!navigator.mediaDevices?.getUserMedia) throw new CameraError("absent");
+  release();
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } }, audio: false });
@@ -32,9 +38,14 @@ export async function scan(video, { signal, onText }) {
     const name = error instanceof DOMException ? error.name : "";
     throw new CameraError(name === "NotAllowedError" || name === "SecurityError" ? "refused" : name === "NotFoundError" ? "absent" : "busy", error);
   }
-  const stop = () => stream.getTracks().forEach((track) => track.stop());
+  const stop = () => {
+    stream.getTracks().forEach((track) => track.stop());
+    if (video.srcObject === stream) video.srcObject = null;
+  };
   if (signal.aborted) return stop();
-  signal.addEventListener("abort", stop);
+  let taken = false;
+  const left = () => taken || stop();
+  signal.addEventListener("abort", left);
   try {
     video.srcObject = stream;
     video.setAttribute("playsinline", "");
@@ -43,13 +54,19 @@ export async function scan(video, { signal, onText }) {
     const look = await looker();
     while (!signal.aborted) {
       const text = video.videoWidth ? await look(video, video.videoWidth, video.videoHeight) : null;
-      if (signal.aborted || (text !== null && (await onText(text)) === true)) return;
+      if (signal.aborted) return;
+      if (text !== null) {
+        taken = true;
+        if ((await onText(text)) === true) return;
+        taken = false;
+      }
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   } finally {
-    stop();
-    video.srcObject = null;
-    signal.removeEventListener("abort", stop);
+    signal.removeEventListener("abort", left);
+    release = stop;
+    if (taken) setTimeout(stop, DRAWN_MS);
+    else stop();
   }
 }
 

@@ -10,6 +10,9 @@ import { icon } from "/static/look/icons.js";
 import { Component, html } from "/static/phone/view.js";
 import { formatMoment, formatMoney, rest, t } from "/static/phone/words.js";
 
+/** Screens that are drawn at once, by their name in the address: those that were opened before, and those that are next. @type {Map<string, any>} */
+export const ready = new Map();
+
 /**
  * Opens a screen of the wallet.
  *

@@ -9,7 +9,7 @@
 import { icon } from "/static/look/icons.js";
 import { Component, html, render } from "/static/phone/view.js";
 import { formatAge, language, load, rest, t } from "/static/phone/words.js";
-import { Screen, back, go, money, onSay } from "./frame.js";
+import { Screen, back, go, money, onSay, ready } from "./frame.js";
 import Welcome from "./screens/welcome.js";
 import { Wallet } from "./wallet.js";
 
@@ -42,8 +42,6 @@ const SCREENS = {
   join: () => import("./screens/join.js"),
   open: () => import("./screens/open.js"),
 };
-/** Those that were opened before, which are drawn at once. @type {Map<string, any>} */
-const ready = new Map();
 /** Those that need no account. */
 const OPEN_TO_ALL = ["open", "join", "about", "borrow"];
 
@@ -160,8 +158,9 @@ class App extends Component {
   render() {
     const { wallet } = this.props;
     const { place: here, takeOver, toast, said } = this.state;
+    // Told again, even the same language costs a new look at every element.
     const root = document.documentElement;
-    root.lang = language();
+    if (root.lang !== language()) root.lang = language();
     const { theme } = wallet.settings;
     if (theme === "dark" || theme === "light") root.dataset.theme = theme;
     else delete root.dataset.theme;

@@ -27,10 +27,16 @@ const LOCK = "counterfoil-outbox";
 const LIFETIME_MS = 24 * 3_600_000;
 /** After its expiry, what the server had already begun is over. */
 const EXPIRY_MARGIN_MS = 60_000;
-/** By then the outcome is on the screen. */
-const DRAWN_MS = 500;
+/** After the outcome was drawn: by then it is on the screen. */
+const DRAWN_MS = 50;
+/** By then what the payment has changed can be asked for. */
+const SETTLED_MS = 500;
+/** By then an answer came at once, or did not. */
+const SOON_MS = 150;
 /** By then a request was answered or given up. */
 const ANSWER_MS = 21_000;
+/** By then the next picture would have been drawn if the page were seen. */
+const HIDDEN_MS = 200;
 const PAUSES_MS = [1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000];
 const WRONG_WORD_PAUSE_MS = 600_000;
 const KEPT_MS = 30 * 24 * 3_600_000;
@@ -93,22 +99,26 @@ export class Outbox {
       payerLast: taking ? 0n : wallet.payerLast,
       ...(wallet.head ? { checkpointSize: wallet.head.size, checkpointRoot: fromBase64url(wallet.head.root) } : {}),
     });
+    const [hash, signature] = await Promise.all([sha256(bytes), api.sign.sign(bytes)]);
     /** @type {Outgoing} */
     const outgoing = {
       id, kind, payee, amount, fee: maxFee, reference, memo, at: api.now(), expiresAt, ...(leaving ? LEAVING() : WAITING),
-      order: base64url(bytes), hash: hex(await sha256(bytes)), device: identity.device, signature: base64url(await api.sign.sign(bytes)),
-      refusal: null, receipt: null,
+      order: base64url(bytes), hash: hex(hash), device: identity.device, signature: base64url(signature), refusal: null, receipt: null,
     };
-    const contacts = taking ? wallet.contacts : known(wallet.contacts, payee, outgoing.at);
-    await wallet.database.transact(["outbox", "self"], (use) => {
+    // The order alone, and of nothing else that is just being written: who is paid at once is learnt then.
+    const contacts = taking || leaving ? null : known(wallet.contacts, payee, outgoing.at);
+    await wallet.database.write(contacts ? ["outbox", "self"] : ["outbox"], (use) => {
       use("outbox").put(outgoing, id);
-      use("self").put(contacts, "contacts");
+      if (contacts) use("self").put(contacts, "contacts");
     });
-    wallet.contacts = contacts;
+    if (contacts) wallet.contacts = contacts;
     wallet.outgoing = [outgoing, ...wallet.outgoing];
-    wallet.tell();
-    if (leaving) void this.#deliver(outgoing, false).catch((error) => this.#broke(error)).finally(() => this.#schedule());
-    else void this.send();
+    wallet.told += 1; // whoever reads everything from the phone at this moment reads it again
+    if (leaving) void this.#leave(outgoing).catch((error) => this.#broke(error)).finally(() => this.#schedule());
+    else {
+      wallet.tell();
+      void this.send();
+    }
     return outgoing;
   }
 
@@ -220,6 +230,12 @@ export class Outbox {
     if (outgoing) await this.#deliver(outgoing, resumed);
   }
 
+  /** The first try. Most answers come before "being sent" could be drawn: it is told where they do not. @param {Outgoing} outgoing */
+  async #leave(outgoing) {
+    const timer = setTimeout(() => this.wallet.tell(), SOON_MS);
+    await this.#deliver(outgoing, false).finally(() => clearTimeout(timer));
+  }
+
   /**
    * One try, of an order that is written down as sending.
    *
@@ -280,29 +296,35 @@ export class Outbox {
   async #answered(outgoing, receipt) {
     const { wallet } = this;
     const scheme = await wallet.terms();
-    const known = { origin: scheme.origin, operatorKey: scheme.operatorKey, account: /** @type {any} */ (wallet.identity).account };
-    const word = await checkReceipt(receipt, known, outgoing.hash);
+    const { account, device } = /** @type {import("./wallet.js").Identity} */ (wallet.identity);
+    const word = await checkReceipt(receipt, { origin: scheme.origin, operatorKey: scheme.operatorKey, account }, outgoing.hash);
     if (!word || (outgoing.kind !== "release" && word.amount !== BigInt(outgoing.amount))) {
       await wallet.alarm("acknowledgement_wrong", { payment: outgoing.id });
       await this.#unsure(outgoing, WRONG_WORD_PAUSE_MS);
       return;
     }
     const taking = outgoing.kind === "capture" || outgoing.kind === "release";
-    const payerLast = !taking && word.completedAt > wallet.payerLast ? word.completedAt : wallet.payerLast;
     const isOurs = receipt.fee_paid_by === (taking ? "payee" : "payer");
     // It was done, and not as it was agreed to: the operator has signed against itself.
     if (isOurs && word.fee > BigInt(outgoing.fee)) await wallet.alarm("fee_above_agreed", { payment: outgoing.id });
     const done = { ...outgoing, state: /** @type {const} */ ("done"), fee: receipt.fee, refusal: null, receipt };
-    wallet.payerLast = payerLast;
+    const last = () => (!taking && word.completedAt > wallet.payerLast ? word.completedAt : wallet.payerLast);
+    wallet.payerLast = last();
     wallet.requests = wallet.requests.map((asked) => (asked.id === outgoing.reference ? { ...asked, state: "paid" } : asked));
     this.#show(done); // the holder waits for it; should it not be kept, the server is asked again
-    await wallet.database.transact(["outbox", "receipts", "self"], (use) => {
+    await drawn();
+    wallet.calmAt = 0;
+    if (wallet.identity?.device !== device) return; // taken off this phone meanwhile
+    wallet.payerLast = last();
+    if (!taking) wallet.contacts = known(wallet.contacts, done.payee, done.at);
+    await wallet.database.write(["outbox", "receipts", "self"], (use) => {
       use("outbox").put(done, done.id);
       use("receipts").put({ receipt, proof: null, verdict: null, at: wallet.api.now() }, done.id);
-      use("self").put(payerLast, "payerLast");
+      use("self").put(wallet.payerLast, "payerLast");
+      use("self").put(wallet.contacts, "contacts");
     });
     this.#show(done); // another tab's word may have brought back what was kept before
-    setTimeout(() => void wallet.refresh(), DRAWN_MS);
+    setTimeout(() => void wallet.refresh(), SETTLED_MS);
   }
 
   /** @param {Outgoing} outgoing @param {Refusal|Unreachable} error @param {boolean} resumed an earlier try may have been carried out */
@@ -365,6 +387,18 @@ export function known(contacts, { account, name, address = null, kind = null }, 
   const before = contacts.find((contact) => contact.account === account);
   const contact = { account, name: name || (before?.name ?? ""), kind: kind ?? before?.kind ?? null, address: address ?? before?.address ?? null, at };
   return [contact, ...contacts.filter((each) => each !== before)].slice(0, 200);
+}
+
+/** @returns {Promise<void>} when what was shown is on the screen, or nobody looks any more */
+function drawn() {
+  const over = new AbortController();
+  return new Promise((resolve) => {
+    over.signal.addEventListener("abort", () => resolve());
+    const end = () => over.abort();
+    requestAnimationFrame(() => setTimeout(end, DRAWN_MS));
+    setTimeout(end, HIDDEN_MS);
+    addEventListener("pagehide", end, { signal: over.signal });
+  });
 }
 
 /** @param {import("./wallet.js").Wallet} wallet */

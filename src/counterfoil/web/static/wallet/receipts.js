@@ -18,6 +18,7 @@ import { Refusal, Unreachable } from "/static/phone/api.js";
 import { Finding, STEPS, check, readPolicy } from "/static/proof/verify.js";
 import { checkReceipt as checkWord } from "./acknowledgement.js";
 import { see } from "./heads.js";
+import { calm } from "./sync.js";
 
 const FETCHED_MAX = 20;
 const PAUSES_MS = [4_000, 4_000, 8_000, 15_000, 30_000, 60_000];
@@ -53,7 +54,8 @@ export async function receipt(wallet, payment) {
  * @returns {Promise<Kept>} throws Refusal, Unreachable
  */
 export async function fetchReceipt(wallet, payment) {
-  let found = await kept(wallet, payment);
+  const before = await kept(wallet, payment);
+  let found = { ...before };
   if (!found.receipt) found = { ...found, receipt: await wallet.call("GET", `/v1/payments/${payment}`) };
   const word = await wordOf(wallet, payment, found);
   if (!word && !found.acknowledged) await wallet.alarm("acknowledgement_wrong", { payment });
@@ -70,16 +72,17 @@ export async function fetchReceipt(wallet, payment) {
       if (report.outcome === "proven") Object.assign(found, { proof, qr });
     }
   }
+  if (JSON.stringify(found) === JSON.stringify(before)) return found; // nothing new: most rounds, while the witnesses are at it
   found.at = wallet.api.now();
   const { receipt: view, ...rest } = found;
   await wallet.transact(["receipts"], (use) => {
     const request = use("receipts").get(payment);
     request.onsuccess = () => {
-      const before = request.result;
+      const there = request.result;
       // Another tab may have been quicker: a proof that is kept stays.
-      const proven = before?.proof && !found.proof ? { proof: before.proof, qr: before.qr, state: before.state, verdict: before.verdict } : {};
+      const proven = there?.proof && !found.proof ? { proof: there.proof, qr: there.qr, state: there.state, verdict: there.verdict } : {};
       Object.assign(found, proven);
-      use("receipts").put({ ...before, ...rest, ...proven, receipt: view }, payment);
+      use("receipts").put({ ...there, ...rest, ...proven, receipt: view }, payment);
     };
   });
   wallet.tell();
@@ -175,6 +178,7 @@ export async function fetchProofs(wallet) {
   const payments = [...new Set(wallet.entries.slice(0, 50).map(({ payment }) => payment).filter(Boolean))].slice(0, FETCHED_MAX);
   let missing = false;
   for (const payment of payments) {
+    await calm(wallet);
     const found = await kept(wallet, payment);
     if (found.proof || found.verdict?.outcome === "refuted") continue;
     try {

@@ -39,14 +39,22 @@ export function refresh(wallet) {
   return state.next;
 }
 
+/** @param {Wallet} wallet @returns {Promise<void>} when the holder waits for nothing */
+export async function calm(wallet) {
+  for (let ms; (ms = wallet.calmAt - performance.now()) > 0; ) await new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 /** @param {Wallet} wallet */
 async function refreshAll(wallet) {
   if (navigator.onLine === false) return wallet.tell();
   try {
     if (!wallet.scheme || wallet.api.now() - wallet.scheme.at > TERMS_AGE_MS) await refreshScheme(wallet);
     if (!wallet.identity && !(wallet.recovery && (await wallet.finishRecovery()))) return;
+    await calm(wallet);
     await refreshAccount(wallet);
+    await calm(wallet);
     await refreshEntries(wallet);
+    await calm(wallet);
     await Promise.all([refreshHolds(wallet), refreshRequests(wallet), refreshTalk(wallet)]);
     const { fetchProofs } = await import("./receipts.js").catch((error) => Promise.reject(new Unreachable(error)));
     await fetchProofs(wallet);

@@ -17,7 +17,7 @@
  */
 
 import { Api, Unreachable } from "/static/phone/api.js";
-import { StorageError, open } from "/static/phone/database.js";
+import { Database, StorageError, open } from "/static/phone/database.js";
 import { language, load } from "/static/phone/words.js";
 import { signerOf } from "./keys.js";
 
@@ -80,6 +80,8 @@ export class Wallet extends EventTarget {
     this.stopped = null;
     this.api = new Api();
     this.api.onChange = () => void this.#met();
+    /** Until when the holder waits for something, at most, in ms of `performance.now()`: what only brings the phone up to date goes on then. */
+    this.calmAt = 0;
     /** How often something was told: whoever reads everything from the phone sees what came in between. */
     this.told = 0;
     this.channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("counterfoil");
@@ -94,9 +96,10 @@ export class Wallet extends EventTarget {
       await wallet.reload();
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
-      const refuse = () => Promise.reject(error);
-      const nothing = { get: refuse, all: refuse, put: refuse, update: refuse, delete: refuse, clear: refuse, transact: refuse, close() {} };
-      wallet = new Wallet(/** @type {any} */ (nothing));
+      const transaction = () => {
+        throw error;
+      };
+      wallet = new Wallet(new Database(/** @type {any} */ ({ transaction, close() {} })));
       wallet.trouble = `storage_${error.code}`;
     }
     return wallet;

@@ -13,6 +13,7 @@ import { Field, Form, Mark, money } from "../frame.js";
 
 const SLIDE_ENOUGH = 0.85;
 const CONTACTS_SHOWN = 8;
+const BUSY_MS = 200;
 
 /** The decimal separator of the language. */
 export const point = () => separators().point;
@@ -91,6 +92,13 @@ function erased(text, digits) {
   return plain.slice(0, -1).replace(/[^\d.,]$/, "");
 }
 
+/** Asked once, and told of changes: each question costs the layout of the page. */
+const motion = matchMedia("(prefers-reduced-motion: reduce)");
+let still = motion.matches;
+motion.addEventListener("change", () => {
+  still = motion.matches;
+});
+
 /**
  * Consent: a slide for the thumb; a plain button for keyboards, screen readers and those who want no motion.
  *
@@ -98,21 +106,25 @@ function erased(text, digits) {
  */
 export class Consent extends Component {
   state = { busy: false, at: 0, error: null };
-  still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  still = still;
+  /** From the touch on; what is done before anybody could read it is not said. */
+  acting = false;
 
   act = async () => {
-    if (this.state.busy) return;
-    this.setState({ busy: true, error: null });
+    if (this.acting) return;
+    this.acting = true;
+    setTimeout(() => this.acting && this.setState({ busy: true, error: null }), BUSY_MS);
     try {
       await this.props.act();
     } catch (error) {
+      this.acting = false;
       this.setState({ busy: false, at: 0, error: this.props.problem(error) });
     }
   };
 
   /** @param {PointerEvent} event */
   down = (event) => {
-    if (this.state.busy) return;
+    if (this.acting) return;
     const thumb = /** @type {HTMLElement} */ (event.currentTarget);
     const room = /** @type {HTMLElement} */ (thumb.parentElement).clientWidth - thumb.offsetWidth - 8;
     const rightward = getComputedStyle(thumb).direction === "rtl" ? -1 : 1;

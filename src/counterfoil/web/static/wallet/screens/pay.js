@@ -11,6 +11,10 @@ import { AmountPad, Consent, Costs, Find } from "./parts.js";
 const HOLD_S = 24 * 3600;
 const CASH_S = 3600;
 const SOON_MS = 400;
+/** How long the holder goes first: until an answer that comes at once is on the screen. */
+const HURRY_MS = 2_000;
+/** By then the question is drawn, also by a slow phone. */
+const DRAWN_MS = 100;
 
 /**
  * @typedef {{payee: import("./parts.js").Payee|null, claimed: string, confirmed: boolean, amount: number|null, fixed: boolean,
@@ -99,7 +103,7 @@ export default class Pay extends Component {
         if (shown()) this.setState({ problem: problemText(error, wallet) });
       }
     };
-    requestAnimationFrame(() => setTimeout(() => void ask()));
+    requestAnimationFrame(() => setTimeout(() => void ask(), DRAWN_MS));
   }
 
   agree = async () => {
@@ -107,6 +111,7 @@ export default class Pay extends Component {
     const { payee, amount, quote, hold, memo, reference } = this.state;
     const cash = payee.kind === "agent";
     this.agreed = true;
+    wallet.calmAt = performance.now() + HURRY_MS;
     const kept = await wallet.keep({
       kind: hold ? "hold" : "pay",
       payee: { account: payee.account, name: payee.name, address: payee.address },

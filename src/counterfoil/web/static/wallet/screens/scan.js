@@ -5,9 +5,12 @@ import { icon } from "/static/look/icons.js";
 import { scan } from "/static/phone/camera.js";
 import { read } from "/static/phone/emv.js";
 import { Component, html } from "/static/phone/view.js";
-import { t } from "/static/phone/words.js";
-import { Screen, go } from "../frame.js";
-import { codeProblem, workOut } from "./pay.js";
+import { formatMoment, t } from "/static/phone/words.js";
+import { Screen, go, ready } from "../frame.js";
+import Pay, { codeProblem, workOut } from "./pay.js";
+
+/** How long the holder goes first: until the question is on the screen. */
+const HURRY_MS = 1_000;
 
 /** @extends {Component<import("../frame.js").ScreenProps, {state: "starting"|"looking"|"off", problem: string}>} */
 export default class Scan extends Component {
@@ -21,8 +24,7 @@ export default class Scan extends Component {
 
   componentDidMount() {
     void this.look();
-    // What follows a code, so that nothing has to be loaded between the scan and "paid".
-    void Promise.all([import("../paying.js"), import("../outbox.js"), import("./outcome.js")]).catch(() => {});
+    void prepare(this.props.wallet).catch(() => {});
   }
 
   componentWillUnmount() {
@@ -68,6 +70,7 @@ export default class Scan extends Component {
       return false;
     }
     performance.mark("code");
+    this.props.wallet.calmAt = performance.now() + HURRY_MS;
     await workOut(text, this.props.wallet).catch(() => {}); // what is wrong is said on the next screen
     if (this.ended.signal.aborted) return true;
     this.ended.abort();
@@ -104,6 +107,18 @@ export default class Scan extends Component {
     </${Screen}>`;
   }
 }
+
+/** What follows a code, so that nothing has to be loaded or made between the scan and "paid". @param {import("../wallet.js").Wallet} wallet */
+async function prepare(wallet) {
+  ready.set("pay", Pay);
+  const [outcome, { checkCode }] = await Promise.all([import("./outcome.js"), import("../paying.js"), wallet.theOutbox()]);
+  ready.set("out", outcome.default);
+  formatMoment(Date.now(), "both");
+  await checkCode(wallet, nobodys((await wallet.terms()).mark));
+}
+
+/** A code whose signature is nobody's: to check it makes the operator's key ready. @param {string} scheme @returns {any} */
+const nobodys = (scheme) => ({ scheme, signature: new Uint8Array(64), signed: new Uint8Array(1) });
 
 /** Where in the wallet a payment link of this server leads. @param {string} text */
 function payLink(text) {
