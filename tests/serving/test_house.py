@@ -97,6 +97,26 @@ async def test_a_signature_counts_as_checked_only_with_the_devices_key_of_this_m
         assert payee.balance() == 70
 
 
+async def test_an_order_that_comes_twice_in_one_frame_is_answered_twice_and_carried_out_once(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data") as scheme:
+        payer, payee = await scheme.customer(funds=1_000), await scheme.customer()
+        async with house(scheme, tmp_path) as hand:
+            faults = list[object]()
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+            signed = payer.sign(payer.order(payee, 10))
+            sent = SentOrder(7, signed.order, uuid_text(signed.device), signed.signature, "192.0.2.7", None, None, None)
+            hand.frames.send(Asked([sent, sent]))
+            found = list[Completed]()
+            while len(found) < 2:
+                answered = await hand.hear()
+                assert isinstance(answered, Answered)
+                found += answered.completed
+            assert found[0] == found[1]
+            assert payee.balance() == 10
+            await asyncio.sleep(0)
+            assert faults == []
+
+
 async def test_what_was_checked_is_good_for_one_question_about_the_same() -> None:
     secret, other = SigningKey.generate(), SigningKey.generate()
     key, message, wrong = bytes(secret.verify_key), b"message", bytes(64)

@@ -158,7 +158,7 @@ class End:
             outcome = COMPLETED
             self._completed.append(self._told(sent, device, receipt))
         hot.metrics.payment(outcome, desk.clock.monotonic_ns() - started)
-        del self._under_way[sent.number]
+        self._under_way.pop(sent.number, None)  # the same frame may have come twice
         if len(self._completed) + len(self._refused) == 1:
             self._loop.call_soon(self._send)
 
