@@ -174,6 +174,7 @@ async def test_statements_about_keys_are_the_same_bytes_as_pythons(page: Page) -
         ({"maxFee": "-1"}, "maxFee"),
         ({"memo": "x" * 257}, "memo"),
         ({"memo": "밥" * 86}, "memo"),
+        ({"memo": "rice\0"}, "memo"),
         ({"kind": "reversal"}, "kind"),
         ({"kind": "refund"}, "reference"),
         ({"kind": "hold"}, "timeoutS"),

@@ -114,6 +114,7 @@ async def test_a_file_that_is_not_what_was_signed_is_refused_whole(tmp_path: Pat
         ("to,amount,memo\n+1,-5,\n", "line 2, amount"),
         ('to,amount,memo\n+1,1.00,"open\n', "line 2"),
         ("to,amount,memo\n+1,1.00," + "x" * 257 + "\n", "line 2, memo"),
+        ("to,amount,memo\n+1,1.00,rice\0\n", "line 2, memo"),
     ],
 )
 async def test_a_bad_line_is_named(tmp_path: Path, file: str, where: str) -> None:

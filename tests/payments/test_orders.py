@@ -21,7 +21,7 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "order.md"
 
 ids = st.integers(1, ID_MAX)
 u64 = st.integers(0, 2**64 - 1)
-texts = st.text(max_size=60)
+texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=60)
 SIGNED_KINDS = [OrderKind.PAY, OrderKind.HOLD, OrderKind.CAPTURE, OrderKind.RELEASE, OrderKind.REFUND]
 
 
@@ -108,6 +108,7 @@ def valid(**changes: object) -> Order:
         ({"timeout_s": 5}, "order.timeout_s"),
         ({"reference": 2**128 - 1}, "order.reference"),
         ({"memo": "x" * 257}, "order.memo"),
+        ({"memo": "rice\0"}, "order.memo"),
     ],
 )
 def test_a_field_out_of_its_range_is_named(changes: dict[str, object], field: str) -> None:
@@ -119,6 +120,14 @@ def test_a_field_out_of_its_range_is_named(changes: dict[str, object], field: st
 def test_bytes_that_are_not_utf8_are_refused() -> None:
     with pytest.raises(Malformed, match=r"order\.memo"):
         decode(encode(valid()) + b"\xff")
+
+
+def test_a_form_with_a_text_that_not_every_database_can_keep_is_refused() -> None:
+    values: dict[str, Any] = dict(origin="o", asset="USD", payee=1, payer=2, amount=3, id=4, expiry_ms=5, purpose=0, memo="m")
+    for name in ("origin", "asset", "memo"):
+        form = forms.RequestToPay(**values | {name: "a\0b"})
+        with pytest.raises(Malformed, match=rf"request-to-pay\.{name}.*U\+0000"):
+            forms.decode(forms.encode(form), forms.RequestToPay)
 
 
 def test_an_order_for_another_purpose_is_not_an_order() -> None:

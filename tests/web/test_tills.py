@@ -189,6 +189,8 @@ async def test_refunds_in_part_and_in_full_keep_who_did_them(till: Counter) -> N
     assert (await till.ok("POST", path, refund))["refunded"] == 400
     assert (await till.refused("POST", path, refund | {"amount": 401}))["code"] == "id_reused"
     assert (await till.refused("POST", path, {"id": till.fresh(), "amount": 601}))["code"] == "above_original"
+    for memo in ("x" * 257, "rice\0"):
+        assert (await till.refused("POST", path, {"id": till.fresh(), "amount": 1, "memo": memo}))["facts"]["field"] == "memo"
     assert payer.balance() == 1_400
     await payer.pay(till.shop, 100)  # the scheme's fee is missing in the shop's account
     done = await till.ok("POST", path, {"id": till.fresh(), "amount": 600})
@@ -490,20 +492,26 @@ async def test_sales_of_a_day_come_in_pages(till: Counter) -> None:
 async def test_a_page_of_sales_costs_as_many_reads_as_one_sale(till: Counter) -> None:
     payer = await till.site.scheme.customer(funds=90_000)
     await refunded_hold(till, payer)
-    one = await till.ok("GET", "/v1/till/sales")
-    with statements_counted() as alone:
-        await till.ok("GET", "/v1/till/sales")
+    one, alone = await counted_page(till)
     for _ in range(5):
         await till.pay(payer, await till.sell(300))
         await till.sell(200)
         await refunded_hold(till, payer)
-    with statements_counted() as counted:
-        page = await till.ok("GET", "/v1/till/sales")
+    page, counted = await counted_page(till)
     assert [sale["state"] for sale in page["sales"]] == [*["refunded_part", "open", "paid"] * 5, "refunded_part"]
     assert page["sales"][-1] == one["sales"][0]
     assert 5 < len(counted) <= len(alone) <= 15, counted
     for sale in page["sales"]:
         assert await till.sale(sale["id"]) == sale
+
+
+async def counted_page(till: Counter) -> tuple[dict[str, Any], list[str]]:
+    """The till's sales, and what was read for them. Followers in the background read now and then as well: the fewest of several counts."""
+    found: list[tuple[dict[str, Any], list[str]]] = []
+    for _ in range(4):
+        with statements_counted() as counted:
+            found.append((await till.ok("GET", "/v1/till/sales"), counted))
+    return min(found, key=lambda each: len(each[1]))
 
 
 async def refunded_hold(till: Counter, payer: Person) -> None:

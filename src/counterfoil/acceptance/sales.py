@@ -27,7 +27,7 @@ from counterfoil.parties.numbers import parse_name, parse_number
 from counterfoil.parties.service import Parties
 from counterfoil.payments import forms
 from counterfoil.payments.hub import Hub, Told
-from counterfoil.payments.orders import ORDER_LIFETIME_MAX_MS, Order, OrderKind
+from counterfoil.payments.orders import ORDER_LIFETIME_MAX_MS, Order, OrderKind, parse_memo
 from counterfoil.payments.requests import Requests, is_known
 from counterfoil.payments.service import MANDATE_EXPIRY_MS, Mandate, Payments
 from counterfoil.payments.types import AuthorisationClass
@@ -36,7 +36,6 @@ from counterfoil.store.database import Store
 LINES_MAX = 100
 QUANTITY_MAX = 9_999
 NAME_SIZE_MAX = 60
-MEMO_BYTES_MAX = 256
 PAGE_SIZE_MAX = 50
 SALE_LIFETIME_S = 3600
 """An unpaid sale can be paid for this long."""
@@ -243,8 +242,6 @@ class Sales:
         )
 
     def _order(self, id: int, payer: int, payee: int, amount: int, kind: OrderKind, reference: int, memo: str) -> Order:
-        if len(memo.encode()) > MEMO_BYTES_MAX:
-            raise Malformed("memo", f"must be at most {MEMO_BYTES_MAX} bytes")
         return Order(
             origin=self.payments.rules.origin,
             asset=self.payments.rules.currency.code,
@@ -257,7 +254,7 @@ class Sales:
             rules_hash=bytes(32),
             kind=kind,
             reference=reference,
-            memo=memo,
+            memo=parse_memo(memo.encode(), "memo"),
         )
 
     async def _do(self, sale: Sale, till: Till, clerk: Clerk, order: Order) -> Standing:

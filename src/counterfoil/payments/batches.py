@@ -23,7 +23,7 @@ from counterfoil.errors import IdReused, Malformed, NotFound, OrderExpired, Refu
 from counterfoil.ids import leg_id
 from counterfoil.money import AMOUNT_MAX, parse_amount
 from counterfoil.payments import forms
-from counterfoil.payments.orders import EMPTY_LOG_ROOT, MEMO_SIZE_MAX, Order, OrderKind
+from counterfoil.payments.orders import EMPTY_LOG_ROOT, Order, OrderKind, parse_memo
 from counterfoil.payments.service import MANDATE_EXPIRY_MS, Mandate, Payments
 from counterfoil.payments.tables import batch_lines, batches
 from counterfoil.payments.types import AuthorisationClass, SignedOrder
@@ -123,12 +123,11 @@ class Batches:
                 where = f"file, line {reader.line_num}"
                 if len(row) != len(HEADER):
                     raise Malformed(where, f"must have {len(HEADER)} fields")
-                if len(row[2].encode()) > MEMO_SIZE_MAX:
-                    raise Malformed(f"{where}, memo", f"must be at most {MEMO_SIZE_MAX} bytes")
+                memo = parse_memo(row[2].encode(), f"{where}, memo")
                 amount = parse_amount(row[1], self.payments.rules.currency, f"{where}, amount")
                 if amount == 0:
                     raise Malformed(f"{where}, amount", "must be above zero")
-                lines.append((row[0], amount, row[2]))
+                lines.append((row[0], amount, memo))
                 if len(lines) > LINES_MAX:
                     raise Malformed("file", f"must have at most {LINES_MAX} lines")
         except csv.Error as error:

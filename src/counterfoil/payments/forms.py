@@ -1,7 +1,7 @@
 """Other statements that a device signs: requests to pay, batches, standing orders. Pure.
 
 Each is a domain separator and its fields in order: integers big-endian and unsigned, texts with a u16 length before them,
-the last text without. As with orders, the bytes are verified as they came, then parsed strictly.
+the last text without. No text contains U+0000. As with orders, the bytes are verified as they came, then parsed strictly.
 
     counterfoil/request-to-pay/v1   origin, asset, payee, payer (0: anyone), amount (0: the payer decides), id, expiry_ms,
                                     purpose (0: pay, 1: cash in, "I give you cash, pay me the same", 2: hold), memo
@@ -22,11 +22,10 @@ import msgspec
 from counterfoil.errors import Malformed
 from counterfoil.ids import ID_MAX
 from counterfoil.money import check_amount
+from counterfoil.payments.orders import parse_memo
 
 FORM_SIZE_MAX = 1_024
 """Bytes of a form."""
-MEMO_SIZE_MAX = 256
-"""Bytes of a memo in UTF-8."""
 
 
 class Purpose(enum.IntEnum):
@@ -153,8 +152,6 @@ def decode(data: bytes, form: type[Form]) -> Form:
     for field in form.__struct_fields__:
         if field == "memo":
             size = len(data) - at
-            if size > MEMO_SIZE_MAX:
-                raise Malformed(f"{name}.memo", f"must be at most {MEMO_SIZE_MAX} bytes")
         elif field in _TEXTS:
             size, at = int.from_bytes(data[at : at + 2]), at + 2
         else:
@@ -171,8 +168,12 @@ def decode(data: bytes, form: type[Form]) -> Form:
 def _value(field: str, part: bytes, where: str) -> int | str | bytes:
     if field == "lines_hash":
         return part
-    if field != "memo" and field not in _TEXTS:
+    if field == "memo":
+        return parse_memo(part, where)
+    if field not in _TEXTS:
         return int.from_bytes(part)
+    if 0 in part:
+        raise Malformed(where, "must not contain the character U+0000")
     try:
         return part.decode()
     except UnicodeDecodeError:

@@ -11,7 +11,7 @@
          || checkpoint_size (8) || checkpoint_root (32)    the last log head that the device has seen
          || rules_hash (32)                   SHA-256 of the scheme rules that the holder saw
          || kind (1) || reference (16) || timeout_s (4)
-         || memo                              UTF-8, to the end
+         || memo                              UTF-8 without U+0000, to the end
 
 Integers are big-endian and unsigned. The signature is over these bytes (Ed25519, or ES256 as raw r || s), and
 order_hash = SHA256(order) names the order; never the signature, which for ECDSA is malleable. The bytes are verified as
@@ -122,11 +122,9 @@ def decode(data: bytes) -> Order:
     memo = data[at + _FIXED.size :]
     if kind not in _SIGNED_KINDS:
         raise Malformed("order.kind", "must be 1 (pay), 2 (hold), 3 (capture), 4 (release) or 5 (refund)")
-    if len(memo) > MEMO_SIZE_MAX:
-        raise Malformed("order.memo", f"must be at most {MEMO_SIZE_MAX} bytes")
     order = Order(
         origin, asset, _account(payer, "order.payer"), _account(payee, "order.payee"), amount, max_fee, _account(order_id, "order.id"),
-        expiry_ms, rules_hash, _SIGNED_KINDS[kind], int.from_bytes(reference), timeout_s, _text(memo, "order.memo") if memo else "",
+        expiry_ms, rules_hash, _SIGNED_KINDS[kind], int.from_bytes(reference), timeout_s, parse_memo(memo, "order.memo") if memo else "",
         payer_last, size, root,
     )  # fmt: skip
     if not 0 < amount <= AMOUNT_MAX or max_fee > AMOUNT_MAX:
@@ -135,6 +133,15 @@ def decode(data: bytes) -> Order:
     if order.kind is not OrderKind.PAY or order.reference or timeout_s:
         _check_shape(order)
     return order
+
+
+def parse_memo(data: bytes, field: str) -> str:
+    """The memo in `data`: UTF-8, at most MEMO_SIZE_MAX bytes, without U+0000, which not every database can keep. Malformed otherwise."""
+    if len(data) > MEMO_SIZE_MAX:
+        raise Malformed(field, f"must be at most {MEMO_SIZE_MAX} bytes")
+    if 0 in data:
+        raise Malformed(field, "must not contain the character U+0000")
+    return _text(data, field)
 
 
 def _check_shape(order: Order) -> None:

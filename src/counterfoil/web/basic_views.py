@@ -168,6 +168,7 @@ class BasicViews:
             raise Problem("amount", text("Type an amount above zero, like %(example)s.", example=example))
         if len(memo.encode()) > MEMO_SIZE_MAX:
             raise Problem("memo", text("This note is too long."))
+        memo = memo.replace("\0", "")  # which no keyboard types
         cash = payee.kind is PartyKind.AGENT and (await self._holder()).kind is PartyKind.CUSTOMER
         return await self._quoted(payee.account, to.strip(), minor, memo, reference=0, timeout_s=CASH_S if cash else 0)
 

@@ -40,10 +40,11 @@ export function sized(text) {
   return joined(number(data.length, 2), data);
 }
 
-/** @param {string} memo @returns {import("/static/phone/bytes.js").Bytes} RangeError when it is too long */
+/** @param {string} memo @returns {import("/static/phone/bytes.js").Bytes} RangeError for what the server would refuse to read */
 export function memoBytes(memo) {
   const data = utf8(memo);
   if (data.length > MEMO_SIZE_MAX) throw new RangeError(`memo: must be at most ${MEMO_SIZE_MAX} bytes`);
+  if (data.includes(0)) throw new RangeError("memo: must not contain the character U+0000");
   return data;
 }
 
