@@ -23,6 +23,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.orphans import Watch
+
 START_S_MAX = 120
 """How long a busy machine may take until the server answers."""
 
@@ -35,6 +37,7 @@ class Cluster:
         self._binaries = binaries
         self._settings = settings
         self._server: subprocess.Popen[bytes] | None = None
+        self._watch: Watch | None = None
         self._numbers = itertools.count(1)
 
     @property
@@ -76,19 +79,23 @@ class Cluster:
                 [self._binaries / "postgres", "-D", self._folder / "data", "-k", self.socket_folder, *options],
                 stdout=subprocess.DEVNULL, stderr=log, start_new_session=True, **_as_postgres(),
             )  # fmt: skip
+        self._watch = Watch(self.pid, self._folder, signal="QUIT")  # which ends all of its processes
         ready, until = [str(self._binaries / "pg_isready"), "-q", "-h", str(self.socket_folder)], time.monotonic() + START_S_MAX
         while subprocess.run(ready, check=False).returncode != 0:
-            assert self._server.poll() is None, (self._folder / "log").read_text()
+            assert self._server.poll() is None, self.log()
             assert time.monotonic() < until, "PostgreSQL does not start"
             time.sleep(0.02)
+
+    def is_running(self) -> bool:
+        """False where it has ended by itself."""
+        return self._server is not None and self._server.poll() is None
 
     def stop(self) -> None:
         """Ends the server in good order, cutting connections. Safe to repeat."""
         if self._server is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._server.send_signal(signal.SIGINT)
-            self._server.wait(START_S_MAX)
-            self._server = None
+            self._ended()
 
     def kill(self) -> None:
         """Ends the postmaster and all its processes with SIGKILL: what a crash leaves is on the disk."""
@@ -98,28 +105,54 @@ class Cluster:
         for pid in (*map(int, children.split()), self.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._server.wait(START_S_MAX)
-        self._server = None
+        self._ended()
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+    def log(self) -> str:
+        return (self._folder / "log").read_text()
+
+    def _ended(self) -> None:
+        assert self._server is not None
+        assert self._watch is not None
+        self._server.wait(START_S_MAX)
+        self._watch.end()
+        self._server = None
 
 
 @contextlib.contextmanager
-def cluster(*, durable: bool = False, **settings: str) -> Iterator[Cluster]:
-    """A running cluster. `durable`: on a disk, with fsync, for tests of what survives. `settings` are the server's own."""
+def cluster(
+    *,
+    durable: bool = False,
+    place: Path | None = None,
+    access: str = "",
+    wal_segment_mb: int = 16,
+    copied_from: Cluster | None = None,
+    **settings: str,
+) -> Iterator[Cluster]:
+    """A running cluster. `durable`: on a disk, with fsync, for tests of what survives. `settings` are the server's own.
+
+    `place`: the folder for its folder, which its user must be able to reach. `access`: first lines of its pg_hba.conf.
+    `copied_from`: begins as a standby of that server, over its Unix socket, under the application name "standby".
+    """
     binaries = find_binaries()
     if binaries is None:
         pytest.skip("PostgreSQL is not installed (see debian-packages.txt)")
-    with tempfile.TemporaryDirectory(prefix="pg-", dir=os.environ.get("TESTS_DISK") if durable else None) as name:
+    with tempfile.TemporaryDirectory(prefix="pg-", dir=place or (os.environ.get("TESTS_DISK") if durable else None)) as name:
         folder = Path(name)
         folder.chmod(0o755)
         for part in ("data", "socket"):
             (folder / part).mkdir(mode=0o700 if part == "data" else 0o755)
             if os.geteuid() == 0:
                 shutil.chown(folder / part, "postgres")
-        program = f"initdb -D {folder / 'data'} -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions".split()
-        subprocess.run([str(binaries / program[0]), *program[1:]], check=True, stdout=subprocess.DEVNULL, cwd="/", **_as_postgres())
-        access = folder / "data" / "pg_hba.conf"
-        access.write_text("local all guarded scram-sha-256\n" + access.read_text())  # a user who needs a password
+        if copied_from is None:
+            options = f"-U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions --wal-segsize={wal_segment_mb}"
+            command = ["initdb", "-D", str(folder / "data"), *options.split()]
+        else:
+            there = f"host={copied_from.socket_folder} user=postgres application_name=standby"
+            command = ["pg_basebackup", "-D", str(folder / "data"), "-R", "--checkpoint=fast", "--no-sync", "--dbname", there]
+        subprocess.run([str(binaries / command[0]), *command[1:]], check=True, stdout=subprocess.DEVNULL, cwd="/", **_as_postgres())
+        rules = folder / "data" / "pg_hba.conf"
+        rules.write_text(access + "local all guarded scram-sha-256\n" + rules.read_text())  # a user who needs a password
         always = {"listen_addresses": "", "shared_buffers": "64MB", "max_connections": "60", "fsync": "on" if durable else "off"}
         if not durable:
             always |= {"full_page_writes": "off", "autovacuum_naptime": "1h"}

@@ -69,6 +69,12 @@ def test_tigerbeetle_is_required_where_its_program_is_given(tmp_path: Path) -> N
     assert run(tmp_path, source, COUNTERFOIL_REQUIRE_ALL="1", TIGERBEETLE_BIN="tigerbeetle") == "1 failed"
 
 
+def test_what_the_kernel_refuses_is_said_and_required_nowhere(tmp_path: Path) -> None:
+    source = "import pytest\ndef test_cut_off():\n    pytest.skip('The kernel refuses a network namespace: not permitted')\n"
+    assert run(tmp_path, source, COUNTERFOIL_REQUIRE_ALL="1") == "1 skipped"
+    assert run(tmp_path, source.replace("The kernel", "Somebody"), COUNTERFOIL_REQUIRE_ALL="1") == "1 failed"
+
+
 @pytest.mark.parametrize("skip", ["pytest.importorskip('no_such_module')", "pytest.skip('not here', allow_module_level=True)"])
 def test_a_whole_file_that_skips_fails_too(tmp_path: Path, skip: str) -> None:
     source = f"import pytest\n{skip}\ndef test_passes():\n    pass\n"

@@ -13,14 +13,16 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.orphans import Watch
+
 START_S_MAX = 120
 """How long a busy machine may take until a replica listens."""
-MEMORY = ["--cache-grid=128MiB"]
+CACHE_GRID = "128MiB"
 """A replica's own: less than the default, and enough for tests. Some 2 GB each are left, which the server locks."""
 
 
@@ -44,20 +46,22 @@ class Cluster:
 
     Attributes:
         number: the cluster's.
-        ports: one for each replica, on the loopback.
+        ports: one for each replica.
     """
 
-    def __init__(self, folder: Path, program: str, *, ports: list[int], number: int, options: list[str]) -> None:
+    def __init__(self, folder: Path, program: str, *, hosts: list[str], ports: list[int], number: int, options: list[str]) -> None:
         self.number = number
         self.ports = ports
+        self._hosts = hosts
         self._folder = folder
         self._program = program
         self._options = options
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._watches: dict[int, Watch] = {}
 
     @property
     def addresses(self) -> str:
-        return ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        return ",".join(f"{host}:{port}" for host, port in zip(self._hosts, self.ports, strict=True))
 
     def file(self, replica: int) -> Path:
         """Where a replica keeps everything."""
@@ -74,14 +78,15 @@ class Cluster:
         chosen = replicas or range(len(self.ports))
         for replica in chosen:
             assert replica not in self._processes, replica
-            command = [self._program, "start", f"--addresses={self.addresses}", *MEMORY, *self._options, str(self.file(replica))]
+            command = [self._program, "start", f"--addresses={self.addresses}", *self._options, str(self.file(replica))]
             with (self._folder / f"{replica}.log").open("ab") as log:
                 self._processes[replica] = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
+            self._watches[replica] = Watch(self._processes[replica].pid, self._folder)
         until = time.monotonic() + START_S_MAX
         for replica in chosen:
-            while not _listens(self.ports[replica]):
+            while not _listens(self._hosts[replica], self.ports[replica]):
                 assert self._processes[replica].poll() is None, self.log(replica)
                 assert time.monotonic() < until, self.log(replica)
                 time.sleep(0.05)
@@ -92,6 +97,11 @@ class Cluster:
             process = self._processes.pop(replica)
             process.kill()
             process.wait()
+            self._watches.pop(replica).end()
+
+    def is_running(self, replica: int) -> bool:
+        """False where it has ended by itself."""
+        return self._processes[replica].poll() is None
 
     def pause(self, replica: int) -> None:
         """Holds it still: its connections stay open, and nobody answers."""
@@ -109,12 +119,28 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(*, replicas: int = 1, number: int = 7, options: tuple[str, ...] = ()) -> Iterator[Cluster]:
-    """A cluster that is formatted and not started yet. It and its files are gone afterwards."""
+def cluster(
+    *,
+    replicas: int = 1,
+    number: int = 7,
+    options: tuple[str, ...] = (),
+    cache_grid: str = CACHE_GRID,
+    hosts: Sequence[str] = (),
+    place: Path | None = None,
+) -> Iterator[Cluster]:
+    """A cluster that is formatted and not started yet. It and its files are gone afterwards.
+
+    `hosts`: an address for each replica, in networks where nobody else has a port; without, all are on the loopback.
+    `place`: the folder for its folder.
+    """
     program = server_program()
     # The server writes past the system's cache, which not every file system in memory can do: so on a disk.
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TESTS_DISK")) as folder, contextlib.ExitStack() as stack:
-        made = Cluster(Path(folder), program, ports=_take_ports(replicas, stack), number=number, options=list(options))
+    with tempfile.TemporaryDirectory(dir=place or os.environ.get("TESTS_DISK")) as folder, contextlib.ExitStack() as stack:
+        ports = [3001] * replicas if hosts else _take_ports(replicas, stack)
+        options = (f"--cache-grid={cache_grid}", *options)
+        made = Cluster(
+            Path(folder), program, hosts=list(hosts) or ["127.0.0.1"] * replicas, ports=ports, number=number, options=list(options)
+        )
         stack.callback(made.kill)
         made.format()
         yield made
@@ -129,7 +155,7 @@ def _take_ports(count: int, stack: contextlib.ExitStack) -> list[int]:
     return [each.getsockname()[1] for each in sockets]
 
 
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+def _listens(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False
