@@ -78,7 +78,7 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
 
         logs.configure(level=logging.INFO)
         return serve(parsed, output)
-    from counterfoil.commands import check, logs, scheme
+    from counterfoil.commands import check, ledger, logs, scheme
     from counterfoil.commands.backup import backup
 
     logs.configure(level=logging.WARNING)
@@ -88,6 +88,7 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
         ("backup", None): backup,
         ("openings", None): check.openings,
         ("audited", None): check.audited,
+        ("ledger", "move"): ledger.move,
         ("keys", "show"): scheme.keys_show,
         ("keys", "create"): scheme.keys_create,
         ("import", "book"): scheme.import_book_file,

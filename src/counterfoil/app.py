@@ -45,6 +45,7 @@ from counterfoil.folder import (
 )
 from counterfoil.ledger.chart import ACCOUNT_FLAGS, AccountCode, Chart
 from counterfoil.ledger.engine import Engine
+from counterfoil.ledger.movable import Movable
 from counterfoil.ledger.service import Ledger
 from counterfoil.ledger.sqlite import SqliteEngine
 from counterfoil.ledger.types import Account, CreateAccountStatus
@@ -60,6 +61,7 @@ from counterfoil.payments.batches import Batches
 from counterfoil.payments.feed import Feed
 from counterfoil.payments.history import History
 from counterfoil.payments.hub import Hub
+from counterfoil.payments.openings import refuse_older
 from counterfoil.payments.receipts import Receipts
 from counterfoil.payments.recovery import Recovery
 from counterfoil.payments.requests import Requests
@@ -176,7 +178,7 @@ class _Scheme:
         system = SystemAccounts.of(config.currency_ledger)
         self.store = Store.open(store_url(config))
         try:
-            self.engine = open_engine(config)
+            self.engine = _open_newest(config)
         except BaseException:
             self.store.close()
             raise
@@ -416,6 +418,33 @@ def open_engine(config: Config) -> Engine:
             from counterfoil.ledger.tigerbeetle import TigerBeetleEngine
 
             return TigerBeetleEngine.open(*cluster_of(config.ledger), mark=newest_path(config))
+    except ModuleNotFoundError as error:
+        raise missing_driver(error) from None
+    return SqliteEngine.open(ledger_path(config))
+
+
+def _open_newest(config: Config) -> Engine:
+    """As `open_engine`; Conflict where the log has movements that the ledger does not know."""
+    engine = open_engine(config)
+    try:
+        refuse_older(engine.last_timestamp, openings_path(config))
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def open_movable(config: Config, *, in_use: bool) -> Movable:
+    """The ledger of the scheme for a move. Opens, and raises, as `open_engine` does. `in_use`: it is the scheme's, so it may not have lost anything."""
+    try:
+        if config.ledger.startswith("postgresql://"):
+            from counterfoil.ledger.postgres import PostgresEngine
+
+            return PostgresEngine.open(config.ledger)
+        if config.ledger:
+            from counterfoil.ledger.tigerbeetle_move import TigerBeetlePlace
+
+            return TigerBeetlePlace.open(*cluster_of(config.ledger), mark=newest_path(config) if in_use else None)
     except ModuleNotFoundError as error:
         raise missing_driver(error) from None
     return SqliteEngine.open(ledger_path(config))

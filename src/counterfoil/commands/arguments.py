@@ -99,6 +99,22 @@ def _scheme(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     backup.add_argument("--to", required=True, metavar="FOLDER", help="a new folder")
 
+    ledgers = _group(commands, "ledger", "where the ledger is kept", "action")
+    move = _data(
+        _add(
+            ledgers,
+            "move",
+            "take the ledger to another engine, and prove that both hold the same; the server must not be running",
+            "ledger move --to 'postgresql:///counterfoil?host=/run/postgresql' --dry-run",
+            "ledger move --to 'tigerbeetle://10.0.0.1:3001,10.0.0.2:3001,10.0.0.3:3001?cluster=170'",
+            "ledger move --data /var/lib/counterfoil --to sqlite",
+        )
+    )
+    move.add_argument(
+        "--to", required=True, metavar="PLACE", help='as the setting `ledger` names it; "sqlite" is the file in the data folder'
+    )
+    move.add_argument("--dry-run", action="store_true", help="read and compare, and tell what would be copied or is in the way")
+
     openings = _data(
         _add(
             commands,

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from counterfoil.ledger import rules
 from counterfoil.ledger.cache import Cache, CachedAccount
+from counterfoil.ledger.movable import Burnt
 from counterfoil.ledger.rows import (
     ACCEPTED_COLUMNS,
     BURNT,
@@ -29,13 +30,15 @@ from counterfoil.ledger.rows import (
     TRANSFER,
     wide,
 )
-from counterfoil.ledger.rules import Books, Movement
+from counterfoil.ledger.rules import AccountState, Balances, Books, Movement
 from counterfoil.ledger.types import (
     TIMESTAMP_MAX,
     TRANSIENT,
     U128_MAX,
     Account,
     AccountFlags,
+    ChangeEvent,
+    ChangeEventType,
     CreateAccountResult,
     CreateAccountStatus,
     CreateTransferResult,
@@ -270,6 +273,54 @@ class Batch(ABC):
             cache.last_timestamp = timestamp
         cache.expires_next = self.next_expiry(cache)
         return len(ids)
+
+    def record_accounts(self, cache: Cache, accounts: Sequence[Account]) -> list[CachedAccount]:
+        """Opens accounts that another engine has opened, with their timestamps. Returns them: they are yet to be written."""
+        created = cache.create([AccountState(account) for account in accounts])
+        cache.last_timestamp = max(cache.last_timestamp, accounts[-1].timestamp)
+        return created
+
+    def record_events(self, cache: Cache, events: Sequence[ChangeEvent]) -> None:
+        """Gathers the rows of what another engine has recorded, later than all that is here. The rules are not asked again."""
+        pending = {event.transfer.id: event.timestamp for event in events if event.type is ChangeEventType.TWO_PHASE_PENDING}
+        resolved = {event.transfer.pending_id for event in events} - pending.keys() - {0}
+        if resolved:
+            found, _ = self.find_transfers(cache, resolved)
+            pending |= {transfer.id: transfer.timestamp for transfer, _ in found}
+        for event in events:
+            assert event.timestamp > cache.last_event, (event.timestamp, cache.last_event)
+            self._record_event(cache, event, pending)
+        cache.last_timestamp = max(cache.last_timestamp, events[-1].timestamp)
+
+    def _record_event(self, cache: Cache, event: ChangeEvent, pending: dict[int, int]) -> None:
+        t, of, resolved, kind = event.transfer, 0, PendingStatus.NONE, TRANSFER
+        if event.type is ChangeEventType.TWO_PHASE_EXPIRED:
+            of, resolved, kind = t.timestamp, PendingStatus.EXPIRED, EXPIRY
+        elif t.pending_id:
+            of = pending[t.pending_id]
+            resolved = PendingStatus.POSTED if event.type is ChangeEventType.TWO_PHASE_POSTED else PendingStatus.VOIDED
+        elif t.flags & _PENDING:
+            self._note_pending(cache, t.timestamp, rules.expires_at(t) if t.timeout else 0)
+        if of:
+            self._resolved_rows.append((resolved.value, of))
+        if kind == TRANSFER:
+            cache.newest[t.id] = None
+        after: list[Balances] = []
+        for recorded in (event.debit_account, event.credit_account):
+            account = cache.accounts[recorded.id]
+            account.debits_pending, account.debits_posted = recorded.debits_pending, recorded.debits_posted
+            account.credits_pending, account.credits_posted = recorded.credits_pending, recorded.credits_posted
+            account.flags = +recorded.flags
+            after.append(account.balances())
+        flags = +event.debit_account.flags, +event.credit_account.flags
+        self._add_movement(cache, Movement(t, event.timestamp, after[0], after[1], *flags, resolved), kind, of)
+
+    def record_burnt(self, cache: Cache, burnt: Sequence[Burnt]) -> None:
+        """Gathers the rows of ids that another engine has refused for good."""
+        for each in burnt:
+            self._rows.append((each.timestamp, BURNT, each.id.to_bytes(16), *(0,) * (EVENT_COLUMNS - 3)))
+            cache.newest[each.id] = None
+        cache.last_timestamp = max(cache.last_timestamp, burnt[-1].timestamp)
 
     @abstractmethod
     def is_recorded(self, cache: Cache, id: int) -> bool:

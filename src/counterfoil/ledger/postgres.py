@@ -3,13 +3,14 @@
 The books are held in memory by the writer, and a batch is written by one statement; see `postgres_batch`. One process
 writes at a time: a lease (an advisory lock, held by the writer's connection) makes any other wait. It ends with that
 connection, so another process takes over when the writer dies. Should two write nevertheless, each notices the other's
-batches in the very statement that would write on stale books, reads them anew, and applies its batch again.
+batches in the very statement that would write on stale books, reads them anew, and applies its batch again. After a lost
+connection the books in memory are gone on with where the tables say that nothing was written meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, Final, NamedTuple
 
 import structlog
@@ -18,6 +19,7 @@ from counterfoil import errors
 from counterfoil.clock import Clock, SystemClock
 from counterfoil.ledger import postgres_books, postgres_schema, rules
 from counterfoil.ledger.cache import Cache, CachedAccount
+from counterfoil.ledger.movable import Burnt, TakesAll
 from counterfoil.ledger.postgres_batch import OvertakenError, PostgresBatch
 from counterfoil.ledger.postgres_connection import Connection, Connector, unavailable
 from counterfoil.ledger.postgres_reads import Reads
@@ -62,8 +64,8 @@ class _View(NamedTuple):
     last_timestamp: int
 
 
-class PostgresEngine:
-    """A ledger in a schema of a PostgreSQL database. Implements `engine.Engine`; it waits for a server.
+class PostgresEngine(TakesAll):
+    """A ledger in a schema of a PostgreSQL database. Implements `engine.Engine`, which waits for a server, and `movable.Movable`.
 
     Raises Unavailable from any write that the server, the network or another writer prevented: nothing of the batch was
     done, or (where the connection was lost meanwhile) it was done whole; the next write finds out. All else that it raises is a bug.
@@ -160,6 +162,34 @@ class PostgresEngine:
 
         self._write(now, write)
         return released
+
+    # Books of another engine: see `movable.Movable`
+
+    def append_accounts(self, accounts: Sequence[Account]) -> None:
+        self._write(0, lambda batch, db, cache: batch.write_accounts(db, batch.record_accounts(cache, accounts)))
+
+    def append_events(self, events: Sequence[ChangeEvent]) -> None:
+        self._append(lambda batch, cache: batch.record_events(cache, events))
+
+    def append_burnt(self, burnt: Sequence[Burnt]) -> None:
+        self._append(lambda batch, cache: batch.record_burnt(cache, burnt))
+
+    def append_time(self, timestamp: int) -> None:
+        def record(batch: PostgresBatch, cache: Cache) -> None:
+            cache.last_timestamp = max(cache.last_timestamp, timestamp)
+
+        self._append(record)
+
+    def _append(self, record: Callable[[PostgresBatch, Cache], None]) -> None:
+        def write(batch: PostgresBatch, db: Connection, cache: Cache) -> bool:
+            batch.begin(db, [])
+            record(batch, cache)
+            return batch.write()
+
+        self._write(0, write)
+
+    def burnt(self) -> Iterator[Burnt]:
+        return self._reads.burnt()
 
     def close(self) -> None:
         if self._closed:
@@ -272,35 +302,38 @@ class PostgresEngine:
         except OvertakenError:
             written = False
         except BaseException:
-            self._stale = True
+            self._undo(batch)
             self._disconnect()
             raise
         if not written:
-            self._stale = True
+            self._undo(batch)
             return False
         self._view = _View(cache, {}, len(cache.numbered), cache.last_timestamp)
         cache.trim_newest()
         return True
 
+    def _undo(self, batch: PostgresBatch) -> None:
+        """The books are where they were, and may not be the server's."""
+        self._stale = True
+        batch.undo()
+        self._view = self._view._replace(before={})
+
     def _show_before(self, batch: PostgresBatch) -> None:
         self._view = self._view._replace(before=batch.before)
 
     def _connect(self) -> None:
-        """Connects if need be, and reads the books. Raises psycopg.Error, Unavailable, UnknownFormat."""
+        """Connects if need be, and reads the books unless those in memory are still right. Raises psycopg.Error, Unavailable, UnknownFormat."""
         try:
             if self._db is None or self._db.closed:
                 self._db = self._connector.connect_writer(self._lease_timeout_s)
                 postgres_schema.prepare(self._db, self._connector.schema)
-            cache = postgres_books.load(self._db)
+            cache = self._cache
+            if not self._view.last_timestamp or not postgres_books.is_current(self._db, cache):
+                _refuse_older(self._db, cache)
+                cache = postgres_books.load(self._db)
         except BaseException:
             self._disconnect()
             raise
-        if cache.last_timestamp < self._view.last_timestamp:
-            self._disconnect()
-            raise errors.Unavailable(
-                "The ledger's database has lost what was acknowledged: it is older than it was (a backup, or a standby that was behind)."
-                " Bring back the newer one, or start this program anew to go on from the older."
-            )
         self._cache = cache
         self._view = _View(cache, {}, len(cache.numbered), cache.last_timestamp)
         self._stale = False
@@ -319,3 +352,11 @@ class PostgresEngine:
         with unavailable("The ledger could not be opened"):
             for (name,) in self._db.select("SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off'"):
                 log.warning("ledger_postgres_not_durable", setting=name)
+
+
+def _refuse_older(db: Connection, cache: Cache) -> None:
+    if not postgres_books.has_all_of(db, cache):
+        raise errors.Unavailable(
+            "The ledger's database has lost what was acknowledged: it is older than it was (a backup, or a standby that was behind),"
+            " or another one. Bring back the newer one, or start this program anew to go on from the older."
+        )

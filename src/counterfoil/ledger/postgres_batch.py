@@ -16,13 +16,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
+import psycopg
+
 from counterfoil.ledger.batch import Batch
 from counterfoil.ledger.cache import FLUSH_INTERVAL_EVENTS, Cache, CachedAccount
 from counterfoil.ledger.postgres_connection import Connection, Ids, Int8s, ids, int4s, int8s
 from counterfoil.ledger.postgres_schema import COLUMNS, plain, signed
 from counterfoil.ledger.rows import ACCEPTED_COLUMNS, BURNT, NARROW_MAX, TRANSFER, number_from
 from counterfoil.ledger.rules import Books, Movement
-from counterfoil.ledger.types import BATCH_SIZE_MAX, PendingStatus, Transfer, TransferFlags
+from counterfoil.ledger.types import BATCH_SIZE_MAX, ChangeEvent, PendingStatus, Transfer, TransferFlags
 
 _PENDING: Final = int(TransferFlags.PENDING)
 _NO_ID: Final = bytes(16)
@@ -32,7 +34,7 @@ _NO_ID_SQL: Final = "'00000000-0000-0000-0000-000000000000'::uuid"
 WRITE: Final = f"""
 WITH fence AS (
     UPDATE counterfoil_ledger SET last_timestamp = %s, flush_cursor = %s, cycle_start = %s, replay_from = %s
-    WHERE last_timestamp = %s RETURNING one
+    WHERE last_timestamp = %s RETURNING last_timestamp
 ), written AS (
     INSERT INTO events (
         timestamp, id, debit_account, credit_account, amount, user_data_128, user_data_64, user_data_32, timeout, code, flags,
@@ -56,13 +58,13 @@ WITH fence AS (
     FROM unnest(%s, %s, %s, %s, %s, %s, %s, %s, %s::text[]) AS n (account, d1, d2, d3, d4, last, count, flags, wide)
     WHERE b.account = n.account AND EXISTS (SELECT FROM fence)
 )
-SELECT count(*), CASE WHEN count(*) = 1 AND (SELECT count(*) FROM resolved) <> %s THEN 1 / (count(*) - 1) END FROM fence
+SELECT max(last_timestamp), CASE WHEN count(*) = 1 AND (SELECT count(*) FROM resolved) <> %s THEN 1 / (count(*) - 1) END FROM fence
 """
 """Ends in an error, and does nothing, should a reservation be resolved twice."""
 
 WRITE_ACCOUNTS: Final = f"""
 WITH fence AS (
-    UPDATE counterfoil_ledger SET last_timestamp = %s WHERE last_timestamp = %s RETURNING one
+    UPDATE counterfoil_ledger SET last_timestamp = %s WHERE last_timestamp = %s RETURNING last_timestamp
 ), opened AS (
     INSERT INTO accounts (number, id, ledger, code, flags, user_data_128, user_data_64, user_data_32, timestamp)
     SELECT n, i, l, c, f, nullif(u1, {_NO_ID_SQL}), nullif(u2, 0), nullif(u3, 0), t
@@ -70,7 +72,7 @@ WITH fence AS (
 ), begun AS (
     INSERT INTO balances SELECT n, 0, 0, 0, 0, 0, 0, f FROM unnest(%s, %s) AS a (n, f) {_FENCED}
 )
-SELECT count(*) FROM fence
+SELECT max(last_timestamp) FROM fence
 """
 
 _FIND: Final = f"""
@@ -82,6 +84,10 @@ _DUE: Final = """
 SELECT e.id, p.expires_at, p.expires_at <= %s, (SELECT last_timestamp FROM counterfoil_ledger) FROM pending p JOIN events e USING (timestamp)
 WHERE p.status = 1 AND p.expires_at > 0 ORDER BY p.expires_at, p.timestamp LIMIT %s
 """
+
+
+NEVER_FLUSHED: Final = -1
+"""For `CachedAccount.flushed`, where nobody knows: the next flush of its range takes it."""
 
 
 class OvertakenError(Exception):
@@ -110,6 +116,11 @@ class PostgresBatch(Batch):
         self._resolved: dict[int, PendingStatus] = {}  # by timestamp of the pending transfer
         self._read_up_to = [0, 0, 0]  # in _accepted, _rows, _resolved_rows
         self._next_expiry = 0
+        self._flushed: list[CachedAccount] = []
+        self._began = (
+            cache.last_timestamp, cache.last_event, cache.expires_next, cache.flush_cursor, cache.cycle_start, cache.replay_from,
+            cache.events_unflushed, len(cache.numbered),
+        )  # fmt: skip
 
     def begin(self, db: Connection, transfers: Sequence[Transfer]) -> None:
         """Reads what the batch names, and notes the accounts that it touches. Raises psycopg.Error, OvertakenError."""
@@ -169,7 +180,7 @@ class PostgresBatch(Batch):
             cache.note_events(max(events[0]), len(events[0]))
         changed: Sequence[CachedAccount] = ()
         if everything or cache.events_unflushed >= FLUSH_INTERVAL_EVENTS:
-            changed = cache.last_flush() if everything else cache.next_flush()
+            changed = self._flushed = cache.last_flush() if everything else cache.next_flush()
         # What this batch made itself and resolved again is written once.
         made = {row[0] for row in self._pending_rows}
         resolved_rows = [row for row in self._resolved_rows if row[1] not in made]
@@ -177,7 +188,7 @@ class PostgresBatch(Batch):
         pending_rows = [(timestamp, expires_at, ends.get(timestamp, status)) for timestamp, expires_at, status in self._pending_rows]
         pending, resolved, marks = _columns(pending_rows, 3), _columns(resolved_rows, 2), _columns(self._mark_rows, 2)
         timestamp, kind, id_keys, debit, credit, amount, pending_of, data_128, data_64, data_32, timeout, code, flags = events[:13]
-        ((count, _),) = self._select(
+        ((answer, _),) = self._select(
             WRITE,
             cache.last_timestamp, cache.flush_cursor, cache.cycle_start, cache.replay_from, self._last_timestamp,
             int8s(timestamp), _keys(id_keys), int4s(debit), int4s(credit), _narrow(amount),
@@ -186,18 +197,51 @@ class PostgresBatch(Batch):
             _unless_zero(kind), _unless_zero(pending_of), _unless_zero(events[23]), exact if any(exact) else [],
             *map(int8s, pending), *map(int8s, resolved), *map(int8s, marks), *_flush_columns(changed), len(resolved_rows),
         )  # fmt: skip
-        return bool(count)
+        return self._is_ours(answer)
 
     def write_accounts(self, db: Connection, accounts: Sequence[CachedAccount]) -> bool:
         """As `write`, of a batch that created accounts, or none."""
         numbers, flags = int4s([a.number for a in accounts]), int4s([a.flags for a in accounts])
-        ((count,),) = db.select(WRITE_ACCOUNTS, (
+        ((answer,),) = db.select(WRITE_ACCOUNTS, (
             self._cache.last_timestamp, self._last_timestamp,
             numbers, ids([a.id.to_bytes(16) for a in accounts]), int8s([a.ledger for a in accounts]), int4s([a.code for a in accounts]), flags,
             ids([a.user_data_128.to_bytes(16) for a in accounts]), int8s([signed(a.user_data_64) for a in accounts]),
             int8s([a.user_data_32 for a in accounts]), int8s([a.timestamp for a in accounts]), numbers, flags,
         ))  # fmt: skip
-        return bool(count)
+        return self._is_ours(answer)
+
+    def record_events(self, cache: Cache, events: Sequence[ChangeEvent]) -> None:
+        self._touch({account.id for event in events for account in (event.debit_account, event.credit_account)})
+        super().record_events(cache, events)
+
+    def undo(self) -> None:
+        """Puts the books back to where they were before the batch. For a batch that was not written, at whatever point it ended."""
+        cache = self._cache
+        (
+            cache.last_timestamp, cache.last_event, cache.expires_next, cache.flush_cursor, cache.cycle_start, cache.replay_from,
+            cache.events_unflushed, accounts,
+        ) = self._began  # fmt: skip
+        for id_bytes in (*self._accepted[1::ACCEPTED_COLUMNS], *(row[2] for row in self._rows)):
+            if id_bytes is not None:
+                cache.newest.pop(int.from_bytes(id_bytes), None)
+        while len(cache.numbered) > accounts:
+            del cache.accounts[cache.numbered.pop().id]
+        for account in self._flushed:
+            account.flushed = NEVER_FLUSHED
+        for account_id, was in self.before.items():
+            account = cache.accounts[account_id]
+            account.debits_pending, account.debits_posted, account.credits_pending, account.credits_posted = was.balances()
+            account.flags, account.last, account.count = was.flags, was.last, was.count
+            cache.note_wide(account)
+
+    def _is_ours(self, answer: int | None) -> bool:
+        """Whether the statement wrote. `answer`: the ledger's time that it set, or None.
+
+        No two batches set the same time: an answer that belongs to another question, whoever mixed them up, ends the connection.
+        """
+        if answer is not None and answer != self._cache.last_timestamp:
+            raise psycopg.InterfaceError(f"the database's answer is of {answer}, and not of {self._cache.last_timestamp}")
+        return answer is not None
 
     def _fill(self, cache: Cache, books: Books, ids: set[int]) -> None:
         super()._fill(cache, books, ids)

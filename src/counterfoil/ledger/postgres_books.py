@@ -51,6 +51,27 @@ def load(db: Connection) -> Cache:
     return cache
 
 
+def is_current(db: Connection, cache: Cache) -> bool:
+    """Whether the tables are where `cache` is: nobody has written meanwhile, and nothing was lost. Raises psycopg.Error."""
+    ((*cursors, last_event, accounts),) = db.select(
+        "SELECT last_timestamp, flush_cursor, cycle_start, replay_from, (SELECT coalesce(max(timestamp), 0) FROM events),"
+        " (SELECT coalesce(max(number), 0) FROM accounts) FROM counterfoil_ledger"
+    )
+    return (*cursors, last_event, accounts) == (
+        cache.last_timestamp, cache.flush_cursor, cache.cycle_start, cache.replay_from, cache.last_event, len(cache.numbered)
+    )  # fmt: skip
+
+
+def has_all_of(db: Connection, cache: Cache) -> bool:
+    """Whether the newest that `cache` knows is there. Raises psycopg.Error."""
+    newest = cache.numbered[-1] if cache.numbered else None
+    ((has_event, account),) = db.select(
+        "SELECT %s = 0 OR EXISTS (SELECT FROM events WHERE timestamp = %s), (SELECT id FROM accounts WHERE number = %s)",
+        (cache.last_event, cache.last_event, len(cache.numbered)),
+    )
+    return bool(has_event) and account == (None if newest is None else newest.id)
+
+
 def account_from(row: Row) -> CachedAccount:
     """The account whose row is ACCOUNT_COLUMNS, without balances."""
     number, account_id, ledger, code, flags, user_data_128, user_data_64, user_data_32, timestamp = row

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import psycopg
@@ -18,6 +18,7 @@ import psycopg
 from counterfoil.ledger import filters
 from counterfoil.ledger.cache import CachedAccount
 from counterfoil.ledger.histories import KIND, WIDTH, Histories, Row, balance_of
+from counterfoil.ledger.movable import Burnt
 from counterfoil.ledger.postgres_batch import transfer_from
 from counterfoil.ledger.postgres_books import ACCOUNT_COLUMNS, account_from
 from counterfoil.ledger.postgres_connection import Connection, Connector, ids, int4s, int8s, unavailable
@@ -39,6 +40,12 @@ from counterfoil.ledger.types import (
 )
 
 _PAGE_SIZE: Final = 64
+BURNT_WINDOW: Final = 50_000
+"""Events looked through at a time for ids that were refused for good: no index leads to them."""
+_WINDOW: Final = "SELECT max(w.timestamp) FROM (SELECT timestamp FROM events WHERE timestamp > %s ORDER BY timestamp LIMIT %s) w"
+_BURNT: Final = (
+    f"SELECT e.timestamp, e.id FROM events e WHERE e.timestamp > %s AND e.timestamp <= %s AND e.kind = {BURNT} ORDER BY e.timestamp"
+)
 _PAGE: Final = f"""
     WITH RECURSIVE walk (timestamp) AS (
         SELECT %s::bigint
@@ -142,6 +149,16 @@ class Reads(Histories):
         released = {row[0]: row for row in self._events(_AT, int8s(expired))} if expired else {}
         account = self._accounts(rows)
         return [_change_event(row, released, account) for row in rows]
+
+    def burnt(self) -> Iterator[Burnt]:
+        """All ids that were refused for good, in order of time."""
+        after = 0
+        while True:
+            ((last,),) = self._select(_WINDOW, after, BURNT_WINDOW)
+            if not last:
+                return
+            yield from (Burnt(timestamp, burnt_id) for timestamp, burnt_id in self._select(_BURNT, after, last))
+            after = last
 
     # What `histories` asks
 

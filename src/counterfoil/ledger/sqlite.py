@@ -16,6 +16,7 @@ from typing import ClassVar
 from counterfoil import errors
 from counterfoil.ledger import rules, sqlite_books, sqlite_reads, sqlite_schema
 from counterfoil.ledger.cache import FLUSH_INTERVAL_EVENTS, Cache
+from counterfoil.ledger.movable import Burnt, TakesAll
 from counterfoil.ledger.sqlite_batch import SqliteBatch
 from counterfoil.ledger.sqlite_checkpoint import Checkpointer
 from counterfoil.ledger.sqlite_schema import Connect
@@ -33,8 +34,8 @@ from counterfoil.ledger.types import (
 )
 
 
-class SqliteEngine:
-    """A ledger in one file. Implements `engine.Engine`.
+class SqliteEngine(TakesAll):
+    """A ledger in one file. Implements `engine.Engine`, and `movable.Movable`.
 
     Raises Unavailable from any write that the disk or a lock prevented: nothing of the batch was done, or (where the
     commit itself failed) it was done whole; the books in memory are read anew from the file. All else that it raises is a bug.
@@ -109,6 +110,27 @@ class SqliteEngine:
             return 0  # without a transaction: the pulse asks every second
         with self._transaction(now) as cache:
             return self._writer.expire(cache, now)
+
+    # Books of another engine: see `movable.Movable`
+
+    def append_accounts(self, accounts: Sequence[Account]) -> None:
+        with self._transaction(0) as cache:
+            self._writer.insert_accounts(self._writer.record_accounts(cache, accounts))
+
+    def append_events(self, events: Sequence[ChangeEvent]) -> None:
+        with self._transaction(0) as cache:
+            self._writer.record_events(cache, events)
+
+    def append_burnt(self, burnt: Sequence[Burnt]) -> None:
+        with self._transaction(0) as cache:
+            self._writer.record_burnt(cache, burnt)
+
+    def append_time(self, timestamp: int) -> None:
+        with self._transaction(0) as cache:
+            cache.last_timestamp = max(cache.last_timestamp, timestamp)
+
+    def burnt(self) -> Iterator[Burnt]:
+        return self._reads.burnt()
 
     def close(self) -> None:
         if self._closed:

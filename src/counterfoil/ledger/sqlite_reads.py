@@ -7,12 +7,13 @@ See `histories` for how an account's past is found.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from counterfoil.ledger import filters
 from counterfoil.ledger.cache import Cache, CachedAccount
 from counterfoil.ledger.histories import KIND, WIDTH, Histories, Row, balance_of
+from counterfoil.ledger.movable import Burnt
 from counterfoil.ledger.rows import BURNT, CREDIT_CLOSED, DEBIT_CLOSED, EXPIRY, TRANSFER, change_event_type, number_from, wide
 from counterfoil.ledger.sqlite_schema import snapshot
 from counterfoil.ledger.types import (
@@ -53,9 +54,13 @@ _WALK: Final = """
 """
 _LAST: Final = f"{_WALK} SELECT min(timestamp) FROM walk"
 _PAGE: Final = f"{_WALK} SELECT {_STEP_COLUMNS} FROM (SELECT timestamp FROM walk LIMIT ?4) JOIN events e USING (timestamp)"
+_WINDOW: Final = "SELECT max(timestamp) FROM (SELECT timestamp FROM events WHERE timestamp > ? ORDER BY timestamp LIMIT ?)"
+_BURNT: Final = f"SELECT timestamp, id FROM events WHERE timestamp > ? AND timestamp <= ? AND kind = {BURNT} ORDER BY timestamp"
 _PAGE_SIZE: Final = 64
 _FIND_SIZE: Final = 64
 """Ids in one look-up."""
+BURNT_WINDOW: Final = 50_000
+"""Events looked through at a time for ids that were refused for good: no index leads to them."""
 
 
 def find_transfers(db: sqlite3.Connection, cache: Cache, ids: Collection[int]) -> tuple[list[tuple[Transfer, PendingStatus]], set[int]]:
@@ -209,6 +214,18 @@ class Reads(Histories):
             debit_account=debit.freeze_at((d1, d2, d3, d4), debit.flags_with(closed=bool(closed & DEBIT_CLOSED))),
             credit_account=credit.freeze_at((c1, c2, c3, c4), credit.flags_with(closed=bool(closed & CREDIT_CLOSED))),
         )
+
+    def burnt(self) -> Iterator[Burnt]:
+        """All ids that were refused for good, in order of time."""
+        after = 0
+        while True:
+            with snapshot(self._db):
+                (last,) = self._db.execute(_WINDOW, (after, BURNT_WINDOW)).fetchone()
+                rows = self._db.execute(_BURNT, (after, last)).fetchall() if last else []
+            if not last:
+                return
+            yield from (Burnt(timestamp, int.from_bytes(id_bytes)) for timestamp, id_bytes in rows)
+            after = last
 
     def page(self, account: CachedAccount, timestamp: int, timestamp_min: int) -> list[Row]:
         page = self._db.execute(_PAGE, (timestamp, account.number, timestamp_min, _PAGE_SIZE)).fetchall()

@@ -29,6 +29,7 @@ from counterfoil.ledger.tigerbeetle_client import Reply, Session, connector
 from counterfoil.ledger.tigerbeetle_mirror import Ahead, Mirror, Sums
 from counterfoil.ledger.tigerbeetle_reads import Reads
 from counterfoil.ledger.tigerbeetle_records import CHANGE_EVENTS_MAX, Operation
+from counterfoil.ledger.tigerbeetle_repeats import Repeats
 from counterfoil.ledger.tigerbeetle_start import Mark, first_answer
 from counterfoil.ledger.types import (
     BATCH_SIZE_MAX,
@@ -87,6 +88,7 @@ class TigerBeetleEngine:
         self._session = session
         self._mark = mark
         self._reads = Reads(session)
+        self._repeats = Repeats(self._reads)
         self._mirror = Mirror()
         self._last_timestamp = 0
         self._recorded = 0  # timestamp of the newest account or transfer that was acknowledged
@@ -209,10 +211,12 @@ class TigerBeetleEngine:
                 self._due[transfers[index].id] = when
                 heapq.heappush(self._due_order, (when, transfers[index].id))
         self._note_batch(timestamps, statuses, _TRANSFER_EXISTS, reply.timestamp)
-        if statuses.count(_CREATED) != len(statuses) or not self._mirror.take(ahead):
+        all_created = statuses.count(_CREATED) == len(statuses)
+        if not all_created or not self._mirror.take(ahead):
             self._take_created([transfer for transfer, status in zip(transfers, statuses, strict=True) if status == _CREATED])
         self._last_timestamp = max(self._last_timestamp, self._seen)
-        return records.transfer_results(timestamps, statuses)
+        results = records.transfer_results(timestamps, statuses)
+        return results if all_created else self._repeats.transfers(transfers, results)
 
     def _take_created(self, created: Sequence[Transfer]) -> None:
         sums, unplain = self._mirror.moved(created)
@@ -236,7 +240,7 @@ class TigerBeetleEngine:
         self._stale[0].update(account_id for account_id in created if account_id not in self._mirror)
         self._read_stale()
         self._last_timestamp = max(self._last_timestamp, self._seen)
-        return records.account_results(timestamps, statuses)
+        return self._repeats.accounts(accounts, records.account_results(timestamps, statuses))
 
     def _note_batch(self, timestamps: array[int], statuses: array[int], exists: int, answered: int) -> None:
         """Notes the times that a batch took up, and the gap before it. `answered`: the request's own time, 0 where it is not known."""

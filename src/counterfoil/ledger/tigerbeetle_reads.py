@@ -12,6 +12,7 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from counterfoil.ledger import filters, rules
+from counterfoil.ledger import tigerbeetle_imports as imports
 from counterfoil.ledger import tigerbeetle_records as records
 from counterfoil.ledger.tigerbeetle_client import Session, connector
 from counterfoil.ledger.tigerbeetle_records import CHANGE_EVENTS_MAX, Operation
@@ -31,6 +32,8 @@ from counterfoil.ledger.types import (
 )
 
 T = TypeVar("T")
+F = TypeVar("F", AccountFilter, QueryFilter)
+R = TypeVar("R", Account, Transfer, AccountBalance)
 
 EXPIRIES_MAX: Final = 100_000
 """Moments of expiries remembered: some 100 bytes each."""
@@ -38,6 +41,8 @@ _WALK_SIZE_FIRST: Final = 32
 """Transfers of an account read first, on the way back to what was reserved."""
 
 _PENDING: Final = int(TransferFlags.PENDING)
+_REVERSED_ACCOUNT: Final = int(AccountFilterFlags.REVERSED)
+_REVERSED_QUERY: Final = int(QueryFilterFlags.REVERSED)
 _BOTH_SIDES_REVERSED: Final = int(AccountFilterFlags.DEBITS | AccountFilterFlags.CREDITS | AccountFilterFlags.REVERSED)
 
 
@@ -47,34 +52,46 @@ class Reads:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._expiries: dict[int, int] = {}  # when a pending transfer was released: that never changes
+        self._imports: bool | None = None  # whether books were moved here: not known yet
 
     def lookup_accounts(self, ids: Sequence[int]) -> list[Account]:
-        return self.ask(Operation.LOOKUP_ACCOUNTS, records.encode_ids(ids), records.decode_accounts) if ids else []
+        if not ids:
+            return []
+        return _shown_accounts(self.ask(Operation.LOOKUP_ACCOUNTS, records.encode_ids(ids), records.decode_accounts))
 
     def lookup_transfers(self, ids: Sequence[int]) -> list[Transfer]:
-        return self.ask(Operation.LOOKUP_TRANSFERS, records.encode_ids(ids), records.decode_transfers) if ids else []
+        return self._shown(self.lookup_raw(ids))
 
     def get_account_transfers(self, filter: AccountFilter) -> list[Transfer]:
         if not filters.account_filter_valid(filter):
             return []
-        encoded = records.encode_account_filter(filter, _limit(filter.limit))
-        return self.ask(Operation.GET_ACCOUNT_TRANSFERS, encoded, records.decode_transfers)
+        return _paged(filter, self._account_transfers, self._shown)
 
     def get_account_balances(self, filter: AccountFilter) -> list[AccountBalance]:
         if not filters.account_filter_valid(filter):
             return []
-        encoded = records.encode_account_filter(filter, _limit(filter.limit))
-        return self.ask(Operation.GET_ACCOUNT_BALANCES, encoded, records.decode_balances)
+        hidden: set[int] = set()
+
+        def ask(filter: AccountFilter, limit: int) -> list[AccountBalance]:
+            if self._holds_imports():
+                hidden.update(t.timestamp for t in self._account_transfers(filter, limit) if imports.is_hidden(t))
+            return self.ask(Operation.GET_ACCOUNT_BALANCES, records.encode_account_filter(filter, limit), records.decode_balances)
+
+        return _paged(filter, ask, lambda page: [balance for balance in page if balance.timestamp not in hidden])
 
     def query_accounts(self, filter: QueryFilter) -> list[Account]:
         if not filters.query_filter_valid(filter):
             return []
-        return self.ask(Operation.QUERY_ACCOUNTS, records.encode_query_filter(filter, _limit(filter.limit)), records.decode_accounts)
+
+        def ask(filter: QueryFilter, limit: int) -> list[Account]:
+            return self.ask(Operation.QUERY_ACCOUNTS, records.encode_query_filter(filter, limit), records.decode_accounts)
+
+        return _paged(filter, ask, _shown_accounts)
 
     def query_transfers(self, filter: QueryFilter) -> list[Transfer]:
         if not filters.query_filter_valid(filter):
             return []
-        return self.ask(Operation.QUERY_TRANSFERS, records.encode_query_filter(filter, _limit(filter.limit)), records.decode_transfers)
+        return _paged(filter, self._transfers, self._shown)
 
     def get_change_events(self, *, timestamp_min: int, timestamp_max: int = 0, limit: int) -> list[ChangeEvent]:
         """The feed: committed movements and expiries in timestamp order. Both bounds inclusive; 0 is no bound."""
@@ -82,23 +99,69 @@ class Reads:
             return []
         limit = _limit(limit)
         found: list[ChangeEvent] = []
+        hidden = False
         while len(found) < limit and (timestamp_max == 0 or timestamp_min <= timestamp_max):
-            size = min(limit - len(found), CHANGE_EVENTS_MAX)
+            size = CHANGE_EVENTS_MAX if hidden else min(limit - len(found), CHANGE_EVENTS_MAX)
             asked = records.encode_change_events_filter(timestamp_min=timestamp_min, timestamp_max=timestamp_max, limit=size)
             page = self.ask(Operation.GET_CHANGE_EVENTS, asked, records.decode_change_events)
-            found += page
+            shown = self._shown_events(page)
+            found += shown
             if len(page) < size:
                 break
             timestamp_min = page[-1].timestamp + 1
-        return found
+            hidden = hidden or len(shown) < len(page)
+        return found[:limit]
 
     def newest_recorded(self) -> int:
         """Timestamp of the newest account or transfer, ns; 0 for an empty ledger."""
         newest = QueryFilter(limit=1, flags=QueryFilterFlags.REVERSED)
-        found = [account.timestamp for account in self.query_accounts(newest)] + [
-            transfer.timestamp for transfer in self.query_transfers(newest)
-        ]
-        return max(found, default=0)
+        accounts = self.ask(Operation.QUERY_ACCOUNTS, records.encode_query_filter(newest, 1), records.decode_accounts)
+        return max([account.timestamp for account in accounts] + [transfer.timestamp for transfer in self._transfers(newest, 1)], default=0)
+
+    # What a move has brought here, shown as it was: see `tigerbeetle_imports`
+
+    def lookup_raw(self, ids: Sequence[int]) -> list[Transfer]:
+        """Transfers as they lie there."""
+        return self.ask(Operation.LOOKUP_TRANSFERS, records.encode_ids(ids), records.decode_transfers) if ids else []
+
+    def _account_transfers(self, filter: AccountFilter, limit: int) -> list[Transfer]:
+        return self.ask(Operation.GET_ACCOUNT_TRANSFERS, records.encode_account_filter(filter, limit), records.decode_transfers)
+
+    def _transfers(self, filter: QueryFilter, limit: int) -> list[Transfer]:
+        return self.ask(Operation.QUERY_TRANSFERS, records.encode_query_filter(filter, limit), records.decode_transfers)
+
+    def _holds_imports(self) -> bool:
+        if self._imports is None:
+            asked = records.encode_ids([imports.NOTES[0].id])
+            self._imports = bool(self.ask(Operation.LOOKUP_ACCOUNTS, asked, records.decode_accounts))
+        return self._imports
+
+    def _shown(self, found: list[Transfer]) -> list[Transfer]:
+        if not any(t.flags & imports.IMPORTED or t.ledger == imports.NOTES_LEDGER for t in found):
+            return found
+        timeouts = self._timeouts([t.id for t in found if imports.may_have_timeout(t)])
+        return [imports.as_recorded(t, timeouts) if t.flags & imports.IMPORTED else t for t in found if not imports.is_hidden(t)]
+
+    def _shown_events(self, found: list[ChangeEvent]) -> list[ChangeEvent]:
+        if not any(event.transfer.flags & imports.IMPORTED or event.transfer.ledger == imports.NOTES_LEDGER for event in found):
+            return found
+        expired = [event.transfer.pending_id for event in found if imports.is_release(event.transfer)]
+        pending = {t.id: t for part in _parts(expired) for t in self.lookup_transfers(part)}
+        timeouts = self._timeouts([event.transfer.id for event in found if imports.may_have_timeout(event.transfer)])
+        shown = []
+        for event in found:
+            t = event.transfer
+            if imports.is_release(t):
+                event = msgspec.structs.replace(event, type=ChangeEventType.TWO_PHASE_EXPIRED, transfer=pending[t.pending_id])  # noqa: PLW2901
+            elif t.flags & imports.IMPORTED:
+                event = msgspec.structs.replace(event, transfer=imports.as_recorded(t, timeouts))  # noqa: PLW2901
+            if t.ledger != imports.NOTES_LEDGER:
+                shown.append(event)
+        return shown
+
+    def _timeouts(self, pending_ids: list[int]) -> dict[int, int]:
+        notes = [imports.timeout_id(pending_id) for pending_id in pending_ids]
+        return imports.timeouts_in([note for part in _parts(notes) for note in self.lookup_raw(part)])
 
     def ask(self, operation: Operation, data: bytes, decode: Callable[[bytes], T]) -> T:
         return self._session.ask(operation, data, lambda reply: decode(reply.data))
@@ -233,6 +296,30 @@ class TigerBeetleFollower:
     def get_change_events(self, *, timestamp_min: int, timestamp_max: int = 0, limit: int) -> list[ChangeEvent]:
         """The feed: committed movements and expiries in timestamp order. Both bounds inclusive; 0 is no bound."""
         return self._reads.get_change_events(timestamp_min=timestamp_min, timestamp_max=timestamp_max, limit=limit)
+
+
+def _paged(asked: F, ask: Callable[[F, int], list[R]], show: Callable[[list[R]], list[R]]) -> list[R]:
+    """As many shown records as the filter asks for: where some are hidden, it is asked again behind them."""
+    limit = size = _limit(asked.limit)
+    reverse = bool(int(asked.flags) & (_REVERSED_ACCOUNT if isinstance(asked, AccountFilter) else _REVERSED_QUERY))  # type: ignore[redundant-expr]
+    found: list[R] = []
+    while True:
+        page = ask(asked, size)
+        found += show(page)
+        if len(page) < size or len(found) >= limit:
+            return found[:limit]
+        last, size = page[-1].timestamp, BATCH_SIZE_MAX
+        if last == ((asked.timestamp_min or 1) if reverse else asked.timestamp_max):
+            return found
+        asked = msgspec.structs.replace(asked, **({"timestamp_max": last - 1} if reverse else {"timestamp_min": last + 1}))
+
+
+def _shown_accounts(found: list[Account]) -> list[Account]:
+    return [account for account in found if account.ledger != imports.NOTES_LEDGER]
+
+
+def _parts(ids: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[start : start + BATCH_SIZE_MAX] for start in range(0, len(ids), BATCH_SIZE_MAX)]
 
 
 def _limit(limit: int) -> int:

@@ -48,6 +48,7 @@ CHANGE_EVENTS_MAX: Final = 2_730
 
 RECORD_SIZE: Final = 128
 """Bytes of an account, a transfer or a balance."""
+_FLAGS_PLACE: Final = 118
 CHANGE_EVENT_SIZE: Final = 384
 CHANGE_EVENTS_FILTER_SIZE: Final = 64
 
@@ -66,6 +67,7 @@ assert _CHANGE_EVENT.size == CHANGE_EVENT_SIZE, _CHANGE_EVENT.size
 _RESERVED_FLAG: Final = 1 << 15
 """Refused by the server with RESERVED_FLAG, which is our answer to `imported`: timestamps are the ledger's alone."""
 _ACCOUNT_IMPORTED: Final = int(AccountFlags.IMPORTED)
+"""Not shown: how an account came here makes no difference. Of transfers it is shown; see `tigerbeetle_imports`."""
 _TRANSFER_IMPORTED: Final = int(TransferFlags.IMPORTED)
 
 TRANSFER_STATUS: Final = {int(status): status for status in CreateTransferStatus}
@@ -89,6 +91,24 @@ def encode_transfers(transfers: Sequence[Transfer]) -> bytes:
         )
         for t in transfers
     ])  # fmt: skip
+
+
+def encode_imported_transfers(transfers: Sequence[Transfer]) -> bytes:
+    """With their own timestamps: for a move, never for a caller."""
+    return _with_flag(encode_transfers(transfers), _TRANSFER_IMPORTED)
+
+
+def encode_imported_accounts(accounts: Sequence[Account]) -> bytes:
+    """As `encode_imported_transfers`."""
+    return _with_flag(encode_accounts(accounts), _ACCOUNT_IMPORTED)
+
+
+def _with_flag(data: bytes, flag: int) -> bytes:
+    changed, low, high = bytearray(data), flag & 0xFF, flag >> 8
+    for place in range(_FLAGS_PLACE, len(changed), RECORD_SIZE):
+        changed[place] |= low
+        changed[place + 1] |= high
+    return bytes(changed)
 
 
 def encode_accounts(accounts: Sequence[Account]) -> bytes:
@@ -173,7 +193,7 @@ def decode_accounts(data: bytes) -> list[Account]:
     # fmt: off
     return [
         Account(
-            id=id_low | id_high << 64, ledger=ledger, code=code, flags=flags,
+            id=id_low | id_high << 64, ledger=ledger, code=code, flags=flags & ~_ACCOUNT_IMPORTED,
             debits_pending=dp_low | dp_high << 64, debits_posted=d_low | d_high << 64,
             credits_pending=cp_low | cp_high << 64, credits_posted=c_low | c_high << 64,
             user_data_128=user_low | user_high << 64, user_data_64=user_data_64, user_data_32=user_data_32,
@@ -224,7 +244,7 @@ def _side(fields: tuple[int, ...], ledger: int, timestamp: int) -> Account:
         user_low, user_high, user_data_64, user_data_32, code, flags,
     ) = fields
     return Account(
-        id=id_low | id_high << 64, ledger=ledger, code=code, flags=flags,
+        id=id_low | id_high << 64, ledger=ledger, code=code, flags=flags & ~_ACCOUNT_IMPORTED,
         debits_pending=dp_low | dp_high << 64, debits_posted=d_low | d_high << 64,
         credits_pending=cp_low | cp_high << 64, credits_posted=c_low | c_high << 64,
         user_data_128=user_low | user_high << 64, user_data_64=user_data_64, user_data_32=user_data_32, timestamp=timestamp,

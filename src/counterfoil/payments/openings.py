@@ -87,6 +87,19 @@ class Position(msgspec.Struct, frozen=True):
     parties: int = 0
 
 
+def refuse_older(last_timestamp: int, path: Path) -> None:
+    """Raises Conflict where the log, whose openings are at `path`, has movements later than the ledger's `last_timestamp`, ns."""
+    if not path.exists():
+        return
+    with Openings.reading(path) as openings:
+        published = openings.position.ledger
+    if published > last_timestamp:
+        raise errors.Conflict(
+            f"The ledger knows nothing after {last_timestamp}, but the public log has a movement of {published}: it seems that the ledger "
+            "was restored from an old backup, or that it is another scheme's. Restore the newest one."
+        )
+
+
 class KeptEntry(msgspec.Struct, frozen=True, gc=False):
     """An entry as it was published; fields as in `publish.build.Row`."""
 
