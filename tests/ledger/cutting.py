@@ -1,4 +1,4 @@
-"""A proxy between a client and PostgreSQL's Unix socket, which cuts the connection after so many bytes, or holds it up."""
+"""A proxy between a client and PostgreSQL's Unix socket: it cuts connections, holds them up, loses replies or sends them twice."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ class CuttingProxy:
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._open = threading.Event()
-        self._open.set()
+        self._open = (threading.Event(), threading.Event())
+        self._losing = False
+        self._doubling = False
+        self.release()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / ".s.PGSQL.5432"))
         self._listener.listen(50)
@@ -44,18 +46,29 @@ class CuttingProxy:
             self.passed = [0, 0]
             self._limits = [from_client, from_server]
 
-    def hold(self) -> None:
-        """Lets nothing pass any more, and cuts nothing: a network that swallows everything."""
-        self._open.clear()
+    def hold(self, *, replies_only: bool = False) -> None:
+        """Lets nothing pass any more, and cuts nothing: a network that swallows everything. What was held passes after `release`."""
+        for opened in self._open[1:] if replies_only else self._open:
+            opened.clear()
+
+    def lose_replies(self) -> None:
+        """What the server says from now on never comes."""
+        self._losing = True
+
+    def double_a_reply(self) -> None:
+        """The next thing that the server says comes once more: together with what it says after it."""
+        self._doubling = True
 
     def release(self) -> None:
-        self._open.set()
+        self._losing = False
+        for opened in self._open:
+            opened.set()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._open.set()
+        self.release()
         for opened in (self._listener, *self._sockets):
             _close(opened)
         for thread in self._threads:
@@ -81,11 +94,18 @@ class CuttingProxy:
                 self._start(self._forward, server, client, 1)
 
     def _forward(self, source: socket.socket, sink: socket.socket, direction: int) -> None:
+        again = b""
         with contextlib.suppress(OSError):
             while data := source.recv(65_536):
-                self._open.wait()
+                self._open[direction].wait()
+                if direction == 1 and self._losing:
+                    continue
                 allowed = self._count(direction, len(data))
-                sink.sendall(data[:allowed])
+                sink.sendall(again + data[:allowed])
+                again = b""
+                if direction == 1 and self._doubling:
+                    self._doubling = False
+                    again = data[:allowed]
                 if allowed < len(data):
                     break
         _close(source)
