@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # As many workers as cores. worksteal keeps neighbouring tests together, and evens out when one file is slow.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
-LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--exclude-newer "7 days" --custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade)
+LOCK := $(COMPILE) pyproject.toml
 
 .PHONY: help demo test check lint bench first-load screenshots docs lock clean product servers tests
 
@@ -14,7 +15,7 @@ help:
 	@echo "make test         everything: lint, types, import contracts, all tests"
 	@echo "make check        the quick part of it"
 	@echo "make product      what is needed to run it, into .venv; make servers: with clients of PostgreSQL and TigerBeetle, too"
-	@echo "make bench        measure, beside the raw engine; writes bench/results/latest.json"
+	@echo "make bench        measure, beside raw engines and what others use; BENCH=--help says how much and what else"
 	@echo "make first-load   measure wallet and till on slow networks, and write docs/reference/first-load.md"
 	@echo "make screenshots  picture every page, in all sizes, languages and themes, into screenshots/"
 	@echo "make docs         write the generated reference pages anew"
@@ -36,8 +37,8 @@ lint: tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: product
-	@exec $(BIN)/python -m bench
+bench: tests
+	@exec $(BIN)/python -m bench $(BENCH)
 
 first-load: tests
 	$(BIN)/python -m bench.first_load
@@ -54,6 +55,7 @@ lock: tests
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group build --extra postgres --extra tigerbeetle --constraints requirements.lock --output-file requirements-servers.lock
 	$(LOCK) --group build --group dev --constraints requirements-servers.lock --output-file requirements-dev.lock
+	$(COMPILE) bench/peers-requirements.in --output-file bench/peers-requirements.txt
 
 clean:
 	rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/browser/node_modules screenshots

@@ -1,13 +1,11 @@
 """The ledger's speed, beside the raw engine: the shortest code that writes the same rows with the same durability.
 
-Transfers per second; making the transfers is not counted, except with callers, where it is part of the caller. Accounts
-are drawn uniformly (any two of them), or skewed (rank r with a weight of about 1/r), and all have a limit and history.
+Transfers per second; making the transfers is not counted, except with callers, where it is part of the caller.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,92 +14,24 @@ from itertools import islice
 from pathlib import Path
 
 from bench.measure import Measure, Options, Workload, interleave, measures
-from counterfoil.clock import SystemClock
+from bench.town import ACCOUNTS, BATCH, CALLERS, CREATED, FUNDS, LEDGER, Draw, Town, concurrently
 from counterfoil.ledger import sqlite_schema
-from counterfoil.ledger.chart import AccountCode, Chart, TransferCode
-from counterfoil.ledger.service import Ledger
 from counterfoil.ledger.sqlite import SqliteEngine
-from counterfoil.ledger.types import (
-    Account,
-    AccountFlags,
-    CreateAccountStatus,
-    CreateTransferResult,
-    CreateTransferStatus,
-    Transfer,
-    TransferFlags,
-)
-
-BATCH = 8_000
-ACCOUNTS = 10_000
-CALLERS = 1_000
-LEDGER = 840
-FUNDS = 10**12
-HOLDER_FLAGS = int(AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS | AccountFlags.HISTORY)
-CREATED = CreateTransferStatus.CREATED
-
-Draw = Callable[[], tuple[int, int]]
+from counterfoil.ledger.types import Transfer, TransferFlags
 
 
-class Town:
-    """A ledger in a temporary folder with accounts that have money."""
+class FileTown(Town):
+    """On the sqlite engine, in a file of its own."""
 
-    def __init__(self, folder: Path, *, accounts: int, seed: int = 1) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, folder: Path, *, accounts: int) -> None:
         self.path = folder / "ledger.sqlite"
-        self.engine = SqliteEngine.open(self.path)
-        self._bank = self.new_id()
-        self.ids = [self.new_id() for _ in range(accounts)]
-        self.fill()
-
-    def fill(self) -> None:
-        """Creates the accounts in the engine, and gives each its money."""
-        self._create([Account(id=self._bank, ledger=LEDGER, code=AccountCode.ISSUANCE)])
-        for start in range(0, len(self.ids), BATCH):
-            part = self.ids[start : start + BATCH]
-            self._create([Account(id=account, ledger=LEDGER, code=AccountCode.CUSTOMER, flags=HOLDER_FLAGS) for account in part])
-            self.write(
-                [Transfer(self.new_id(), self._bank, account, FUNDS, ledger=LEDGER, code=TransferCode.ISSUE.value) for account in part]
-            )
-
-    def new_id(self) -> int:
-        """As a device would make it: milliseconds, then randomness."""
-        return time.time_ns() // 1_000_000 << 80 | self.random.getrandbits(80)
-
-    def uniform(self) -> tuple[int, int]:
-        a = self.random.randrange(len(self.ids))
-        b = self.random.randrange(len(self.ids) - 1)
-        return self.ids[a], self.ids[b if b < a else b + 1]
-
-    def skewed(self) -> tuple[int, int]:
-        a = b = 0
-        while a == b:
-            a, b = (int(len(self.ids) ** self.random.random()) - 1 for _ in range(2))
-        return self.ids[a], self.ids[b]
-
-    def transfers(self, count: int, draw: Draw, *, flags: int = 0, amount: int = 5) -> list[Transfer]:
-        made = []
-        for _ in range(count):
-            debit, credit = draw()
-            id_new = self.new_id()
-            made.append(
-                Transfer(id_new, debit, credit, amount, user_data_128=id_new, ledger=LEDGER, code=TransferCode.PAYMENT.value, flags=flags)
-            )
-        return made
-
-    def write(self, transfers: list[Transfer], *, expect: CreateTransferStatus = CREATED) -> list[CreateTransferResult]:
-        results = self.engine.create_transfers(transfers, time.time_ns())
-        assert all(result.status is expect for result in results), "the workload is not what it says"
-        return results
-
-    def _create(self, accounts: list[Account]) -> None:
-        results = self.engine.create_accounts(accounts, time.time_ns())
-        assert all(result.status is CreateAccountStatus.CREATED for result in results)
+        super().__init__(SqliteEngine.open(self.path), accounts=accounts)
 
 
 @contextmanager
-def town(*, accounts: int) -> Iterator[Town]:
+def town(*, accounts: int) -> Iterator[FileTown]:
     with tempfile.TemporaryDirectory(prefix="counterfoil-bench-") as folder:
-        it = Town(Path(folder), accounts=accounts)
+        it = FileTown(Path(folder), accounts=accounts)
         try:
             yield it
         finally:
@@ -234,9 +164,9 @@ def callers(options: Options) -> list[Measure]:
         it.engine = SqliteEngine.open(it.path)
         raw = Raw(Path(folder) / "raw.sqlite", it.path)
 
-        def concurrently(callers_count: int, count: int) -> Callable[[], float]:
+        def by(callers_count: int, count: int) -> Callable[[], float]:
             def run() -> float:
-                return asyncio.run(_concurrently(it, it.transfers(count, it.uniform), callers_count))
+                return asyncio.run(concurrently(it, it.transfers(count, it.uniform), callers_count))
 
             return run
 
@@ -250,10 +180,10 @@ def callers(options: Options) -> list[Measure]:
         values = interleave(
             {
                 "ledger.callers.raw-commits-of-1000": lambda: raw.write(count, commit_size=CALLERS),
-                "ledger.callers.1000": concurrently(CALLERS, count),
-                "ledger.callers.100": concurrently(100, count // 4),
-                "ledger.callers.10": concurrently(10, count // 20),
-                "ledger.callers.1": concurrently(1, single),
+                "ledger.callers.1000": by(CALLERS, count),
+                "ledger.callers.100": by(100, count // 4),
+                "ledger.callers.10": by(10, count // 20),
+                "ledger.callers.1": by(1, single),
                 "ledger.callers.one-commit-per-transfer": one_by_one,
                 "ledger.callers.raw-commits-of-1": lambda: raw.write(single, commit_size=1),
             },
@@ -261,25 +191,6 @@ def callers(options: Options) -> list[Measure]:
         )
         raw.db.close()
     return measures(values, unit="tr/s", baseline="ledger.callers.raw-commits-of-1000")
-
-
-async def _concurrently(it: Town, transfers: list[Transfer], callers_count: int) -> float:
-    ledger = Ledger(it.engine, Chart(), SystemClock())
-    waiting = iter(transfers)
-
-    async def caller() -> None:
-        for transfer in waiting:  # all callers share the iterator: each takes the next one
-            (result,) = await ledger.create_transfers([transfer])
-            assert result.status is CREATED, result
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(ledger.run())
-        await asyncio.sleep(0)
-        start = time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range(callers_count)))
-        elapsed = time.perf_counter() - start
-        await ledger.stop()
-    return len(transfers) / elapsed
 
 
 def million(options: Options) -> list[Measure]:

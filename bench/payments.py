@@ -8,7 +8,6 @@ the log: the publisher's process follows on the same two cores, and has to keep 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -21,15 +20,22 @@ from typing import Any
 
 from nacl.signing import SigningKey
 
+from bench import machine
 from bench.measure import Measure, Options, Workload, measures
 from counterfoil.tlog.checkpoint import Checkpoint
 from counterfoil.tlog.published import PublishedLog
 
 PEOPLE = 1_000
+ACCOUNTS = 100_000
+"""In the ledger of the servers whose memory is measured."""
 CONNECTIONS = 256
 OPEN_RATE = 2_000
 OPEN_CONNECTIONS = 512
 ROOT = Path(__file__).parent.parent
+STOP_S_MAX = 300
+"""A server with a log drains what waits for it."""
+LOG_S_MAX = 600
+"""How long a log may be behind, or begin."""
 QUIET_S = 3.0
 """Seconds without a new head after which the log is taken to have caught up."""
 
@@ -50,27 +56,31 @@ class Server:
         self._seed = 0
 
     def resident_mb(self) -> float:
-        return _resident_mb(self.pid)
+        return machine.resident_mb(self.pid)
 
-    def resident_mb_of_all(self) -> float:
-        """Of all processes of the server together; pages that they share count in each."""
-        return sum(map(_resident_mb, _tree(self.pid)))
+    def memory_mb_of_all(self) -> float:
+        """Of all processes of the server together, the publisher included; a page that they share counts once."""
+        return sum(map(machine.share_mb, machine.tree(self.pid)))
 
     def processor_s_of_all(self) -> float:
         """Seconds of processor time that the server's processes have used so far, the publisher's included."""
-        return sum(map(_processor_s, _tree(self.pid)))
+        return sum(map(machine.processor_s, machine.tree(self.pid)))
 
-    def log_behind_s(self) -> float:
-        """Seconds after the end of a load until the log had all of it: the last time its head moved."""
+    def log_behind_s(self, quiet_s: float = QUIET_S) -> float:
+        """Seconds after the end of a load until the log had all of it: the last time its head moved before it was still for `quiet_s`."""
         began = moved = time.perf_counter()
         size = -1
-        while time.perf_counter() - moved < QUIET_S:
-            note = self.published.checkpoint()
-            assert note is not None
-            if (newest := Checkpoint.parse(note.text).size) != size:
+        while size < 0 or time.perf_counter() - moved < quiet_s:
+            assert time.perf_counter() - began < LOG_S_MAX, "the log does not end"
+            if (newest := self.log_size()) != size:
                 size, moved = newest, time.perf_counter()
             time.sleep(0.02)
         return moved - began
+
+    def log_size(self) -> int:
+        """Entries under the newest head; -1 before there is one."""
+        note = self.published.checkpoint()
+        return Checkpoint.parse(note.text).size if note is not None else -1
 
     def load(self, count: int, connections: int, rate: int = 0) -> dict[str, Any]:
         self._seed += 1
@@ -81,32 +91,23 @@ class Server:
         return result
 
 
-def _tree(pid: int) -> list[int]:
-    """A process and its descendants."""
-    children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text("ascii").split()]
-    return [pid, *(descendant for child in children for descendant in _tree(child))]
-
-
-def _resident_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+@contextmanager
+def server(*arguments: str, people: int = PEOPLE) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="counterfoil-bench-") as folder, serving(Path(folder), *arguments, people=people) as served:
+        yield served
 
 
 @contextmanager
-def server(*arguments: str, people: int = PEOPLE) -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="counterfoil-bench-") as folder:
-        command = [sys.executable, "-m", "bench.payments_server", folder, str(people), *arguments]
-        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                yield Server(process, Path(folder), bare="--bare" in arguments)
-            finally:
-                assert process.stdin is not None
-                process.stdin.close()
-                process.wait(30)
+def serving(folder: Path, *arguments: str, people: int) -> Iterator[Server]:
+    """The server with its data in `folder`, which stays; it has ended, and drained what waited, when this does."""
+    command = [sys.executable, "-m", "bench.payments_server", str(folder), str(people), *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Server(process, folder, bare="--bare" in arguments)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(STOP_S_MAX)
 
 
 def payments(options: Options) -> list[Measure]:
@@ -186,17 +187,24 @@ def with_log(options: Options) -> list[Measure]:
 
 
 def with_workers(options: Options) -> list[Measure]:
-    """`counterfoil serve` with 0, 1 and 2 workers, the log with each, in turns: capacity, latency, memory, processor time a payment."""
+    """`counterfoil serve` with 0, 1, 2 and 4 workers, the log with each, in turns: capacity, latency, memory, processor time a payment.
+
+    Besides the people who pay, the ledger has accounts up to 100,000: memory is told with them.
+    """
     count, runs = (2_000, 2) if options.quick else (30_000, 5)
     people = 100 if options.quick else PEOPLE
-    counts = (0, 1, 2)
+    counts = (0, 1, 2, 4)
+    accounts = 1_000 if options.quick else ACCOUNTS
     rates: dict[str, list[float]] = {f"workers.{workers}.closed-256": [] for workers in counts}
     beside: dict[str, list[float]] = {"workers.signature-checks": [], "workers.beside-signature-checks": rates["workers.2.closed-256"]}
     latencies: dict[str, list[float]] = {}
     processor: dict[str, list[float]] = {f"workers.{workers}.processor": [] for workers in counts}
     memory: dict[str, list[float]] = {}
     with ExitStack() as stack:
-        servers = {workers: stack.enter_context(server("--workers", str(workers), people=people)) for workers in counts}
+        servers = {
+            workers: stack.enter_context(server("--workers", str(workers), "--accounts", str(accounts), people=people))
+            for workers in counts
+        }
         for served in servers.values():
             served.log_behind_s()
         for _ in range(runs):
@@ -213,7 +221,7 @@ def with_workers(options: Options) -> list[Measure]:
                     for percentile in ("p50", "p99"):
                         latencies.setdefault(f"workers.{workers}.{name}.{percentile}", []).append(result[f"{percentile}_ms"])
         for workers, served in servers.items():
-            memory[f"workers.{workers}.memory"] = [served.resident_mb_of_all()]
+            memory[f"workers.{workers}.memory"] = [served.memory_mb_of_all()]
     return [
         *measures(rates, unit="pay/s", baseline="workers.0.closed-256"),
         *measures(beside, unit="1/s", baseline="workers.signature-checks"),

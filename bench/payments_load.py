@@ -79,9 +79,14 @@ def _uuid(value: int) -> bytes:
 
 
 class Caller:
-    """One connection: sends, gathers the whole answer."""
+    """One connection: sends, gathers the whole answer.
 
-    __slots__ = ("began", "buffer", "socket")
+    Attributes:
+        request: the last one sent.
+        answer: the body of its answer, once it is here whole.
+    """
+
+    __slots__ = ("answer", "began", "buffer", "request", "socket")
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -89,9 +94,11 @@ class Caller:
         self.socket.setblocking(False)
         self.buffer = b""
         self.began = 0.0
+        self.request = self.answer = b""
 
     def send(self, request: bytes, began: float) -> None:
         self.began = began
+        self.request = request
         assert self.socket.send(request) == len(request), "a request is smaller than any socket's buffer"
 
     def receive(self) -> bytes | None:
@@ -107,18 +114,23 @@ class Caller:
         if len(self.buffer) < end + 4 + size:
             return None
         status = self.buffer[9:12]
-        self.buffer = b""
+        self.answer, self.buffer = self.buffer[end + 4 :], b""
         return status
 
 
 class Load:
-    """Hands requests to connections and keeps the times."""
+    """Hands requests to connections and keeps the times.
+
+    Attributes:
+        newest: the status of the answer that came last.
+    """
 
     def __init__(self, made: list[bytes], callers: list[Caller]) -> None:
         self.waiting = deque(made)
         self.count = len(made)
         self.latencies: list[float] = []
         self.statuses: Counter[bytes] = Counter()
+        self.newest = b""
         self.callers = {caller.socket.fileno(): caller for caller in callers}
         self.poll = select.epoll()
         for number in self.callers:
@@ -152,6 +164,7 @@ class Load:
             if (status := caller.receive()) is not None:
                 self.latencies.append(time.perf_counter() - caller.began)
                 self.statuses[status] += 1
+                self.newest = status
                 yield caller
 
 

@@ -1,9 +1,11 @@
 """The server under load: a scheme with people who have money, behind uvicorn as `counterfoil serve` runs it.
 
-python -m bench.payments_server FOLDER PEOPLE [--one-by-one | --bare | --log | --workers N]
+python -m bench.payments_server FOLDER PEOPLE [--one-by-one | --bare | --log | --workers N] [--database URL] [--accounts N]
 
 Prints one line of JSON (port, process id, file of people) once it answers; stops when its standard input ends. With --workers it
-is `counterfoil serve --workers N` as it stands, with the log: a process of its own, and 0 is one process for everything.
+is `counterfoil serve --workers N` as it stands, with the log: a process of its own, and 0 is one process for everything. With
+--database, ledger and store are in that PostgreSQL database. --accounts fills the ledger up with customers who do nothing. With
+--check-interval S the running check begins anew so many seconds after it has ended, which it does only with --workers.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from counterfoil.app import collect_garbage_rarely, running
 from counterfoil.commands import logs
 from counterfoil.config import Config
 from counterfoil.ids import new_id
+from counterfoil.ledger.chart import ACCOUNT_FLAGS, AccountCode
+from counterfoil.ledger.types import BATCH_SIZE_MAX, Account
 from counterfoil.ledger.writer import Writer
 from counterfoil.parties import statements
 from counterfoil.parties.service import NewKey, NewParty
@@ -134,6 +138,21 @@ class Opener:
 
         await asyncio.gather(*map(pay, people))
 
+    async def fill(self, count: int) -> None:
+        """Accounts in the ledger alone, of customers who have nothing and do nothing."""
+        flags = ACCOUNT_FLAGS[AccountCode.CUSTOMER][0]
+        for first in range(0, count, BATCH_SIZE_MAX):
+            size = min(BATCH_SIZE_MAX, count - first)
+            ledger = self.services.config.currency_ledger
+            await self.services.ledger.create_accounts(
+                [Account(id=new_id(self.services.clock), ledger=ledger, code=AccountCode.CUSTOMER, flags=flags) for _ in range(size)]
+            )
+
+
+def option(name: str) -> str:
+    """What the command line says after `name`; empty where it is not there."""
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else ""
+
 
 def _text(account: int) -> str:
     digits = f"{account:032x}"
@@ -141,7 +160,8 @@ def _text(account: int) -> str:
 
 
 async def main(folder: Path, count: int) -> None:
-    config = Config(data=str(folder / "data"), sandbox=True, check_interval_s=0)
+    database = option("--database")
+    config = Config(data=str(folder / "data"), store=database, ledger=database, sandbox=True, check_interval_s=0)
     with_workers = "--workers" in sys.argv
     async with running(config, publishing="--log" in sys.argv) as services:
         opener = Opener(services)
@@ -150,6 +170,7 @@ async def main(folder: Path, count: int) -> None:
         shop = await opener.open(1, PartyKind.MERCHANT)
         people = [await opener.open(number, PartyKind.CUSTOMER) for number in range(2, count + 2)]
         await opener.fund(people, bank)
+        await opener.fill(int(option("--accounts") or 0))
         rules = services.payments.rules
         known = {"origin": rules.origin, "asset": rules.currency.code, "rules_hash": rules.hash.hex(), "shop": shop, "people": people}
         (folder / "people.json").write_text(json.dumps(known), "utf-8")
@@ -166,7 +187,9 @@ async def main(folder: Path, count: int) -> None:
 def serve(folder: Path, workers: str) -> None:
     """The server that operators run, in the folder that was filled before."""
     command = [sys.executable, "-m", "counterfoil", "serve", "--data", str(folder / "data"), "--port", "0", "--workers", workers]
-    environment = os.environ | {"COUNTERFOIL_SANDBOX": "true", "COUNTERFOIL_CHECK_INTERVAL_S": "0"}
+    environment = os.environ | {"COUNTERFOIL_SANDBOX": "true", "COUNTERFOIL_CHECK_INTERVAL_S": option("--check-interval") or "0"}
+    if database := option("--database"):
+        environment |= {"COUNTERFOIL_STORE": database, "COUNTERFOIL_LEDGER": database}
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().rpartition(":")[2])
@@ -181,4 +204,4 @@ if __name__ == "__main__":
         one_by_one()
     uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])))
     if "--workers" in sys.argv:
-        serve(Path(sys.argv[1]), sys.argv[sys.argv.index("--workers") + 1])
+        serve(Path(sys.argv[1]), option("--workers"))
