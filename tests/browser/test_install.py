@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from tests.browser.device import PHONE, device
 from tests.browser.network import Network, network
@@ -29,6 +29,8 @@ new MutationObserver((_, observer) => {
   globalThis.firstScreen = performance.now();
 }).observe(document, { childList: true, subtree: true });
 """
+NO_POLICY = "/log/policy"
+"""A scheme without witnesses has none, and the wallet asks; the answer comes before the first screen, or after it."""
 NOT_OURS = {"in-incognito"}
 """What Chromium complains about that no page can change: a test's profile is one of which nothing is kept."""
 
@@ -56,8 +58,13 @@ async def started(phone: BrowserContext, address: str) -> Page:
     """A page that shows the app's first screen, without a complaint."""
     page = await phone.new_page()
     complaints: list[str] = []
+
+    def complain(message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.location["url"].endswith(NO_POLICY):
+            complaints.append(f"{message.text} {message.location['url']}")
+
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("console", complain)
     await page.goto(address)
     with suppress(AssertionError):  # what the page complained about says more
         await expect(page.locator("#app h1").first).to_be_visible()
