@@ -18,7 +18,7 @@ A = TypeVarTuple("A")
 
 TOGETHER_MIN: Final = 3
 """Calls in one turn of the loop from which on a hand-over gains something."""
-PIECE: Final = 24
+PIECE: Final = 64
 """Calls after which the thread tells what it has: whoever asked first need not wait for the last."""
 UNDER_WAY_MAX: Final = 128
 """Calls that the thread may have before it; the loop does what is above itself, so both end at the same time."""

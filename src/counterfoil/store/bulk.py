@@ -8,7 +8,9 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Dialect, LargeBinary, Table, bindparam, insert, select
 from sqlalchemy.exc import DBAPIError
 
-FIND_SIZE: Final = 64
+from counterfoil.store.schema import Id
+
+FIND_SIZE: Final = 32
 """Keys in one statement that finds."""
 
 Processor = Callable[[Sequence[Any]], Sequence[Any]]
@@ -118,7 +120,23 @@ class BulkFind:
 
 
 def _processor(column: Column[Any], dialect: Dialect) -> Processor | None:
-    """What a column's values go through on their way to the driver; None where it takes them as they are."""
+    """What a column's values go through on their way to the driver; None where it takes them as they are.
+
+    Python's sqlite3 looks for an adapter of each `bytes` that it is given, and for none of a bytearray: that is half of an
+    INSERT's time.
+    """
+    processor = _conversion(column, dialect)
+    if dialect.name != "sqlite" or not isinstance(column.type, LargeBinary | Id):
+        return processor
+    return lambda values: _bytearrays(values if processor is None else processor(values))
+
+
+def _bytearrays(values: Sequence[bytes | None]) -> Sequence[bytearray | None]:
+    return [None if value is None else bytearray(value) for value in values]
+
+
+def _conversion(column: Column[Any], dialect: Dialect) -> Processor | None:
+    """What the column's type asks for."""
     if isinstance(column.type, LargeBinary):
         return None
     if (of_many := getattr(column.type, "bulk_processor", None)) is not None:

@@ -395,15 +395,16 @@ def _run_group(connection: Connection, fn: Callable[..., Any], works: list[Work]
 
 def _run_in_savepoint(connection: Connection, fn: Callable[[Connection], T]) -> tuple[T | None, Exception | None]:
     """The result of `fn`, or what it raised after undoing what it wrote. Raises outages: they concern the whole batch."""
-    savepoint = connection.begin_nested()
+    connection.exec_driver_sql("SAVEPOINT work")
     try:
         result = fn(connection)
-        assert savepoint.is_active, "a function of the store neither commits nor rolls back"
-        savepoint.commit()
+        assert connection.in_transaction(), "a function of the store neither commits nor rolls back"
+        connection.exec_driver_sql("RELEASE SAVEPOINT work")
     except Exception as error:  # the caller is told; the others in the batch are not concerned
         if isinstance(error, DBAPIError) and is_outage(error):
             raise
-        savepoint.rollback()
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT work")
+        connection.exec_driver_sql("RELEASE SAVEPOINT work")
         return None, error
     return result, None
 
