@@ -30,7 +30,7 @@ CLERKS = {"Zawadi": ["sell", "refund", "capture", "goods", "close_day", "see_tak
 CLERK_PIN = "4826"
 PACE = "0.2"
 """Payments a second that the town makes meanwhile: enough to be alive, and few enough to leave the machine to the pictures."""
-GOODS = {"Mango": 45, "Papaya": 120, "Oranges, 1 kg": 180, "Bananas": 60, "Pineapple": 210, "Passion fruit": 90}
+GOODS = {"Limes": 45, "Papaya": 120, "Oranges, 1 kg": 180, "Plantain": 60, "Guava": 210, "Avocado": 90}
 SHOP, STAFF, PIN = "neema_fruit", "osborne", "2580"
 """A stall of the town, a treasurer, and the PIN of the first people: what the demo prints."""
 
