@@ -18,7 +18,7 @@ from counterfoil.parties.types import KeyAlgorithm
 from counterfoil.payments.types import PaymentState, SignedOrder
 from counterfoil.serving.frames import Answered, Asked, Completed, Frames, Leaving, Left, Refused, SentOrder, ToWorker, Welcome
 from counterfoil.serving.house import CheckedSignatures, answering
-from counterfoil.serving.link import AWAY, FULL, HOLD_S_MAX, Link
+from counterfoil.serving.link import ANSWER_S_MAX, AWAY, FULL, HOLD_S_MAX, SLOW, Link
 from counterfoil.serving.places import FOLDER, HTTP, ORDERS, address_of, bind
 from counterfoil.web.app import create_app
 from counterfoil.web.values import uuid_text
@@ -221,6 +221,21 @@ async def test_an_order_waits_for_a_house_so_long_and_not_longer(tmp_path: Path,
     clock.waited_s = HOLD_S_MAX + 2
     link.give_up_overdue()
     assert (caller.told, later.told, link.in_flight) == ([AWAY], [], 1)
+
+
+async def test_an_answer_is_waited_for_so_long_and_not_longer(tmp_path: Path, numbers: Iterator[SentOrder]) -> None:
+    """A house that stands still, with its connection open: what comes of the order later, a repeat finds out."""
+    clock, caller, later = PatientClock(), Caller(), Caller()
+    link = Link(tmp_path, clock, in_flight_max=2)
+    link.is_up = True
+    link.ask(next(numbers), caller)
+    clock.waited_s = ANSWER_S_MAX - 1
+    link.give_up_overdue()
+    link.ask(next(numbers), later)
+    assert (caller.told, link.in_flight) == ([], 2)
+    clock.waited_s = ANSWER_S_MAX + 1
+    link.give_up_overdue()
+    assert (caller.told, later.told, link.in_flight) == ([SLOW], [], 1)
 
 
 async def test_so_many_orders_wait_and_not_more(tmp_path: Path, numbers: Iterator[SentOrder]) -> None:

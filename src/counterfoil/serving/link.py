@@ -21,11 +21,14 @@ from counterfoil.serving.places import ORDERS, address_of
 
 HOLD_S_MAX = 15
 """Seconds that a request waits for a house; then its caller hears Unavailable."""
+ANSWER_S_MAX = 30
+"""Seconds that an order waits for the answer of a house that is there, but stands still; then its caller hears Unavailable."""
 RECONNECT_S = 0.05
 FRAME_ORDERS_MAX = 1_000
 """Orders in one frame."""
 FULL = "The ledger has more waiting than it can take. Ask again with the same id."
 AWAY = "The ledger is not taking anything at the moment. Ask again with the same id."
+SLOW = "The ledger has not answered in time. Ask again with the same id."
 
 
 class Asking(Protocol):
@@ -103,12 +106,16 @@ class Link:
         return not self.is_up and self._clock.monotonic_ns() - max(since, self.down_since) > HOLD_S_MAX * NANOSECONDS
 
     def give_up_overdue(self) -> None:
-        """Tells whoever has waited too long for a house; to be called now and then."""
-        if self.is_up:
-            return
-        for number in [number for number, waiting in self._waiting.items() if self.is_overdue(waiting.asked_at)]:
+        """Tells whoever has waited too long, for a house or for its answer; to be called now and then."""
+        answered_from = self._clock.monotonic_ns() - ANSWER_S_MAX * NANOSECONDS
+        overdue = [
+            number
+            for number, waiting in self._waiting.items()
+            if (waiting.asked_at < answered_from if self.is_up else self.is_overdue(waiting.asked_at))
+        ]
+        for number in overdue:
             self._unavailable += 1
-            self._waiting.pop(number).who.unavailable(AWAY)
+            self._waiting.pop(number).who.unavailable(SLOW if self.is_up else AWAY)
 
     def tell(self) -> None:
         """Sends what is for the metrics, if no order has taken it along; to be called now and then."""
