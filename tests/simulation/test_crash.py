@@ -9,11 +9,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import multiprocessing
-import os
 import random
 import signal
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from counterfoil.ledger.check import check
 from counterfoil.payments.orders import Order, OrderKind, encode
 from tests.commands.desk import run
 from tests.scheme import Person, Scheme, opened
+from tests.simulation.processes import servers
 
 KILLS = 200
 PEOPLE = 12
@@ -36,16 +34,6 @@ ANSWERS_MAX = 40
 MOMENT_S_MAX = 0.01
 ABANDONED = 0.1
 """How many of the orders without an answer are never sent again."""
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["counterfoil.app", "tests.simulation.warm", "tests.simulation.test_crash"])
-
-
-def _serve(data: str, ready: Connection) -> None:
-    """The server process."""
-    from counterfoil import app
-
-    app.serve(Config(data=data, port=0, sandbox=True, check_interval_s=0), on_ready=ready.send)
 
 
 class Book:
@@ -131,34 +119,28 @@ class Client:
 
 
 async def _run(data: Path, client: Client, kills: int) -> None:
-    loop = asyncio.get_running_loop()
-    workers = [asyncio.create_task(client.work()) for _ in range(WORKERS)]
-    for kill in range(kills + 1):
-        parent, child = _context.Pipe()
-        server = _context.Process(target=_serve, args=(str(data), child), daemon=True)
-        server.start()
-        child.close()
-        address = await loop.run_in_executor(None, parent.recv)
-        client.port.set_result(int(address.rsplit(":", 1)[1]))
-        last = kill == kills
-        enough = len(client.book.answered) + (ANSWERS_MAX if last else client.random.randint(0, ANSWERS_MAX))
-        while len(client.book.answered) < enough:
-            await asyncio.sleep(0.001)
-            for worker in workers:
-                if worker.done():
-                    worker.result()
-        await asyncio.sleep(client.random.uniform(0, MOMENT_S_MAX))
-        if last:
-            client.stopped = True
-            await asyncio.gather(*workers)
-            assert server.pid is not None
-            os.kill(server.pid, signal.SIGTERM)
-        else:
-            client.port = loop.create_future()
-            server.kill()
-        await loop.run_in_executor(None, server.join)
-        assert server.exitcode == (0 if last else -signal.SIGKILL), server.exitcode
-        parent.close()
+    config = Config(data=str(data), port=0, sandbox=True, check_interval_s=0)
+    async with servers() as forked:
+        workers = [asyncio.create_task(client.work()) for _ in range(WORKERS)]
+        for kill in range(kills + 1):
+            server = await forked.start(config)
+            client.port.set_result(server.port)
+            last = kill == kills
+            enough = len(client.book.answered) + (ANSWERS_MAX if last else client.random.randint(0, ANSWERS_MAX))
+            while len(client.book.answered) < enough:
+                await asyncio.sleep(0.001)
+                assert server.exit_code is None, f"the server ended by itself: {server.exit_code}"
+                for worker in workers:
+                    if worker.done():
+                        worker.result()
+            await asyncio.sleep(client.random.uniform(0, MOMENT_S_MAX))
+            if last:
+                client.stopped = True
+                await asyncio.gather(*workers)
+                assert await server.end(signal.SIGTERM) == 0
+            else:
+                client.port = asyncio.get_running_loop().create_future()
+                assert await server.end(signal.SIGKILL) == -signal.SIGKILL
 
 
 async def _settled(scheme: Scheme, client: Client, before: dict[int, int], earned_before: int) -> None:
@@ -209,7 +191,7 @@ def _earned(scheme: Scheme) -> int:
     return account.credits_posted
 
 
-@pytest.mark.slow(minutes=5)
+@pytest.mark.slow(minutes=2)
 @pytest.mark.timeout(1_200)
 async def test_nothing_acknowledged_is_lost_doubled_or_half_done_in_200_kills(disk: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
