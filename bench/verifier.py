@@ -70,6 +70,7 @@ def replay(options: Options) -> list[Measure]:
         book = Replay(ORIGIN, [Rules.parse(document, 0, ORIGIN, [])])
         for record in records(io.BytesIO(data)):
             book.entry(*record)
+        book.book.settle()
 
     def signatures() -> None:
         for _ in range(count):

@@ -121,7 +121,7 @@ def swap_a_key(books: Books) -> Cheat:
     ana, key, device = books.people["ana"], SigningKey(bytes(range(1, 33))), new_id(books.clock)
     named: dict[str, Any] = {"origin": ORIGIN, "device": device, "algorithm": KeyAlgorithm.ED25519, "public_key": bytes(key.verify_key)}
 
-    def swapped(reason: KeyReason, statement: bytes, **changes: Any) -> History:
+    def swapped(reason: KeyReason, statement: bytes, *, revoking: bool = False, **changes: Any) -> History:
         history, at = before_third(books)
         bound = next(draft for draft in history.drafts if isinstance(draft.view, KeyView) and draft.view.account == ana.account)
         assert isinstance(bound.view, KeyView)
@@ -133,6 +133,11 @@ def swap_a_key(books: Books) -> Cheat:
         paid = forged_payment(books, TAKEN)
         paid = msgspec.structs.replace(paid, time=time - 1, device=device, signature=key.sign(paid.order).signature)
         history.drafts[at:at] = [Draft(EntryType.KEY, time - 2, view), Draft(EntryType.TRANSFER, time - 1, paid)]
+        if revoking:
+            gone = msgspec.structs.replace(
+                bound.view, what=KeyChange.REVOKED, time=time - 2, reason=reason, statement=b"", possession=b"", consent=b""
+            )
+            history.drafts.insert(at, Draft(EntryType.KEY, time - 2, gone))
         return history
 
     ways = []
@@ -148,16 +153,24 @@ def swap_a_key(books: Books) -> Cheat:
     with published(books, "key-further", further, after=2) as forged:
         looks = [books.look(forged, AUDITOR, *AUDIT, code=1, says="the signature by the older key is missing or false")]
         ways.append(Way("The key is bound as that of a further device, with a consent that Ana's device never gave.", looks))
-    with published(books, "key-recovery", swapped(KeyReason.RECOVERY, statements.recover(number=ana.address, **named)), after=2) as forged:
+    recovered = statements.recover(number=ana.address, **named)
+    with published(books, "key-beside", swapped(KeyReason.RECOVERY, recovered), after=2) as forged:
+        looks = [
+            books.look(forged, AUDITOR, *AUDIT, code=1, says="a recovery leaves an older key in force"),
+            books.look(forged, HOLDER, *RECEIPT, code=0, says="entries between them were not shown"),
+        ]
+        ways.append(Way("The key is bound by a recovery, and Ana's own key stays in force, so that she notices nothing.", looks))
+    with published(books, "key-recovery", swapped(KeyReason.RECOVERY, recovered, revoking=True), after=2) as forged:
         looks = [
             books.look(forged, AUDITOR, *AUDIT, code=0, says="recoveries             1", honest="recoveries"),
             books.look(forged, HOLDER, *RECEIPT, code=0, says="entries between them were not shown"),
             books.look(forged, ANYBODY, *LOG, code=0, says="PROVEN"),
         ]
-        ways.append(Way("The key is bound as if Ana had lost her device and recovered her account.", looks))
+        ways.append(Way("The key is bound as if Ana had lost her device and recovered her account: her own is revoked.", looks))
     answer = (
         "A recovery is what somebody does who has lost every key, so no key of Ana's can speak against it: it is counted, and only she"
-        " knows that it was not hers. Her own chain shows it, as a number that she was not shown; she can ask for that entry and prove it to others."
+        " knows that it was not hers. Whether it waited as long as it must is not in the log. Her device can pay no more, and her own"
+        " chain shows it, as a number that she was not shown; she can ask for that entry and prove it to others."
     )
     return Cheat("Swap a key", ways, answer)
 

@@ -26,7 +26,7 @@ TITLES = (
     "Back-date", "Replay an order", "Delay",
 )  # fmt: skip
 UNNOTICED = {
-    "The key is bound as if Ana had lost her device and recovered her account.",
+    "The key is bound as if Ana had lost her device and recovered her account: her own is revoked.",
     "The issue is logged and published as it should be, and nobody paid the money into the trust account.",
     "For two hours nothing is published and no witness is asked.",
 }

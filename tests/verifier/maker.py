@@ -26,7 +26,10 @@ TARIFF = [
     {"service": "cash_out", "paid_by": "payer", "rate_basis_points": 100, "minimum": 10},
     {"service": "disbursement", "paid_by": "payer", "flat": 5},
 ]
-LIMITS = {"basic": {"per_payment": 50_000, "per_day": 60_000, "per_month": 90_000}, "shop": {"per_payment": 5_000_000}}
+LIMITS = {
+    "basic": {"per_payment": 50_000, "per_day": 60_000, "per_month": 90_000, "balance_max": 300_000},
+    "shop": {"per_payment": 5_000_000, "balance_max": 2**63 - 1},
+}
 RULES = {
     "origin": ORIGIN,
     "currency": {"code": "USD", "digits": 2, "ledger": 840},
@@ -109,6 +112,7 @@ class Account:
     balance: int = 0
     held: int = 0
     devices: list[tuple[bytes, SigningKey]] = field(default_factory=list)
+    revoked: set[bytes] = field(default_factory=set)
 
 
 @dataclass
@@ -193,9 +197,20 @@ class Maker:
         return self._event(10, account, what, struct.pack(">HIH", account.code, 840, 10) + tier.encode())
 
     def bind(
-        self, account: Account, *, reason: int = 1, by: int | None = None, key: SigningKey | None = None, possession: bytes | None = None
+        self,
+        account: Account,
+        *,
+        reason: int = 1,
+        by: int | None = None,
+        key: SigningKey | None = None,
+        possession: bytes | None = None,
+        alone: bool = False,
     ) -> int:
-        """A new device. `by`: number of the older device that agrees."""
+        """A new device. `by`: number of the older device that agrees. A recovery (reason 3) first revokes the others, unless `alone`."""
+        for number, (older, _) in enumerate(account.devices):
+            if reason == 3 and not alone and older not in account.revoked:
+                self.revoke(account, number)
+                self.tick(-1)  # all in one moment
         device = self.new_id()
         key = key or SigningKey(h(b"device", device))
         public = bytes(key.verify_key)
@@ -214,6 +229,7 @@ class Maker:
     def revoke(self, account: Account, number: int = 0) -> int:
         device, key = account.devices[number]
         rest = device + b"\1" + sized(bytes(key.verify_key)) + bytes(16) + b"\4" + sized(b"") * 3
+        account.revoked.add(device)
         return self._event(4, account, 2, rest)
 
     def allow_pin(

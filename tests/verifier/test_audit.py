@@ -203,6 +203,15 @@ def issue_by_a_holder_alone(town: Town) -> None:
     town.payment(ISSUE, [Leg(town.issuance, town.bank, 5_000)], service=7, way=1)
 
 
+def issue_that_is_logged_as_a_transfer(town: Town) -> None:
+    town.payment(ISSUE, [Leg(town.issuance, town.bank, 5_000)], service=7, way=4)
+    town.entries[-1].type, town.entries[-1].payloads[3] = 1, b""
+
+
+def payment_that_is_logged_as_a_capture(town: Town) -> None:
+    town.pay(event=2)
+
+
 def issue_the_wrong_way(town: Town) -> None:
     town.payment(ISSUE, [Leg(town.bank, town.issuance, 5_000)], service=7, way=4)
 
@@ -257,8 +266,8 @@ def pin_debit_of_somebody_with_a_key(town: Town) -> None:
     town.pay(way=2, signature=b"", device=bytes(16), order=b"")
 
 
-def by_pin(town: Town, amount: int = 250, *, fee: int = 0, payer: Account | None = None) -> None:
-    town.pay(amount, payer=payer, fee=fee, way=2, signature=b"", device=bytes(16), order=b"")
+def by_pin(town: Town, amount: int = 250, *, fee: int = 0, payer: Account | None = None, payee: Account | None = None) -> None:
+    town.pay(amount, payer=payer, payee=payee, fee=fee, way=2, signature=b"", device=bytes(16), order=b"")
 
 
 def pin_debit_above_what_the_key_allows(town: Town) -> None:
@@ -357,7 +366,63 @@ def revocation_dated_ahead(town: Town) -> None:
 
 
 def rich(town: Town) -> None:
-    town.payment(PAY, [Leg(town.bank, town.amina, 200_000), Leg(town.bank, town.fees, 5)], service=5)
+    town.bank_pays(town.amina, 200_000)
+
+
+def recovery_that_leaves_the_lost_key_in_force(town: Town) -> None:
+    town.bind(town.amina, reason=3, alone=True)
+
+
+def above_the_highest_balance(town: Town) -> None:
+    town.tick(180)
+    town.bank_pays(town.amina, 260_001)  # who has 40,000, and may have 300,000
+
+
+def above_the_highest_balance_in_small_steps(town: Town) -> None:
+    for _ in range(6):
+        town.tick(180)
+        town.bank_pays(town.amina, 43_334)
+
+
+def above_the_highest_balance_by_what_is_held(town: Town) -> None:
+    rich(town)
+    town.tick(180)
+    town.hold(town.bank, town.amina, 60_001, 5, town.fees, service=5)
+
+
+def above_the_highest_balance_with_what_was_held(town: Town) -> None:
+    rich(town)
+    town.hold(town.bank, town.amina, 60_000, 5, town.fees, service=5)
+    town.tick(180)
+    town.bank_pays(town.amina, 1)
+
+
+def above_the_highest_balance_by_pin(town: Town) -> None:
+    kofi = town.open(CUSTOMER, "basic")
+    town.bank_pays(kofi, 1_000)
+    town.bank_pays(town.amina, 259_900)
+    town.tick(180)
+    by_pin(town, 101, payer=kofi, payee=town.amina)
+
+
+def above_the_highest_balance_by_a_batch(town: Town) -> None:
+    town.bank_pays(town.amina, 259_900)
+    town.tick(180)
+    name, form = town.batch()
+    town.under(form, name, 1, Leg(town.bank, town.amina, 101), fee=5, service=5, max_fee=100)
+
+
+def above_the_highest_balance_after_the_tier_was_lowered(town: Town) -> None:
+    town.account_event(town.amina, 3, "shop")
+    town.bank_pays(town.amina, 300_000)
+    town.account_event(town.amina, 3, "basic")
+    town.tick(180)
+    town.bank_pays(town.amina, 1)
+
+
+def payee_of_a_tier_without_limits(town: Town) -> None:
+    town.account_event(town.bayo, 3, "kings")
+    town.pay()
 
 
 def above_the_limit_of_the_day(town: Town) -> None:
@@ -625,6 +690,17 @@ LIES: dict[Callable[[Town], None], str] = {
     further_key_nobody_agreed_to: "on the word of a key that is not in force",
     further_key_agreed_by_a_revoked_one: "on the word of a key that is not in force",
     key_that_is_not_there: "the signature by the new key is missing or false",
+    recovery_that_leaves_the_lost_key_in_force: "leaves an older key in force",
+    above_the_highest_balance: "the payee had 40000, 260001 come in, and 300000 is the most",
+    above_the_highest_balance_in_small_steps: "the payee had 256670, 43334 come in, and 300000 is the most",
+    above_the_highest_balance_by_what_is_held: "the payee had 240000, 60001 come in, and 300000 is the most",
+    above_the_highest_balance_with_what_was_held: "the payee had 300000, 1 come in, and 300000 is the most",
+    above_the_highest_balance_by_pin: "the payee had 299900, 101 come in, and 300000 is the most",
+    above_the_highest_balance_by_a_batch: "the payee had 299900, 101 come in, and 300000 is the most",
+    above_the_highest_balance_after_the_tier_was_lowered: "the payee had 340000, 1 come in, and 300000 is the most",
+    payee_of_a_tier_without_limits: "no limits for the tier kings",
+    issue_that_is_logged_as_a_transfer: "event, kind and type do not fit together",
+    payment_that_is_logged_as_a_capture: "event, kind and type do not fit together",
     small_order_key: "not 32 canonical bytes of a point of the main subgroup",
     negative_balance: "passes its limit",
     spending_what_is_held: "passes its limit",
@@ -740,6 +816,93 @@ def test_what_a_freeze_leaves_free_is_honest(tmp_path: Path) -> None:
 
 def test_the_town_itself_is_honest_before_it_lies(tmp_path: Path) -> None:
     assert audit(Town(), tmp_path).exit_code == 0
+
+
+def test_what_may_lift_a_balance_above_its_highest_is_honest(tmp_path: Path) -> None:
+    """The operator looks at what the payee has, and pays: what comes in meanwhile is nobody's lie. Some things it never looks at."""
+    town = Town()
+    town.payment(ISSUE, [Leg(town.issuance, town.bank, 5_000_000)], service=7, way=4)
+    town.tick(180)
+    for _ in range(3):
+        town.bank_pays(town.amina, 250_000)  # on their way in the same moment
+    town.tick(180)
+    town.payment(ISSUE, [Leg(town.issuance, town.amina, 1_000)], service=7, way=4)
+    bought = town.payment(PAY, [Leg(town.amina, town.shop, 1_000), Leg(town.shop, town.fees, 5)], service=2)
+    town.payment(REFUND, [Leg(town.shop, town.amina, 500)], service=6, reference=bought)
+    town.payment(REVERSAL, [Leg(town.fees, town.shop, 2), Leg(town.shop, town.amina, 300)], service=6, way=4, principal=1)
+    hold = town.hold(town.bank, town.bayo, 290_000, 5, town.fees, service=5)
+    town.capture(hold, town.bank, town.bayo, 290_000, held=290_000, fee=5, service=5)
+    town.account_event(town.bayo, 3, "shop")
+    town.tick(30)
+    town.bank_pays(town.bayo, 50_000)
+    town.account_event(town.bayo, 3, "basic")
+    town.tick(55)
+    town.bank_pays(town.bayo, 50_000)  # was admitted before
+    hold = town.hold(town.amina, town.shop, 2_000, service=2)
+    town.tick(180)
+    town.release(hold, town.amina, town.shop, 2_000)
+    report = audit(town, tmp_path)
+    assert report.exit_code == 0, report.text()
+
+
+def test_room_that_was_there_within_the_last_minute_counts_and_no_longer(tmp_path: Path) -> None:
+    """250,000 were there and left; they may come back at once, and what came in since then does not."""
+    for wait, refuted in ((58, False), (180, True)):
+        town = Town()
+        town.bank_pays(town.amina, 259_000)
+        town.tick(180)
+        town.pay(40_000, fee=20)
+        town.bank_pays(town.amina, 41_000)
+        town.tick(wait)
+        town.bank_pays(town.amina, 41_000)
+        assert bool(audit(town, tmp_path / str(wait)).refuted) == refuted
+
+
+def test_the_least_of_a_minute_counts_and_exactly_the_highest_balance_is_honest(tmp_path: Path) -> None:
+    town = Town()
+    town.bank_pays(town.amina, 240_000)
+    town.tick(180 - town.now // NS % 60)
+    town.bank_pays(town.amina, 20_000)  # 300,000
+    town.pay(40_000, fee=20)
+    town.bank_pays(town.amina, 40_000)
+    town.bank_pays(town.amina, 40_000)  # 259,980 were there in this minute
+    report = audit(town, tmp_path)
+    assert report.exit_code == 0, report.text()
+
+
+def test_rules_that_name_no_highest_balance_set_none(tmp_path: Path) -> None:
+    town = Town(rules=RULES | {"limits": {tier: {"per_payment": 5_000_000} for tier in ("basic", "shop")}})
+    town.bank_pays(town.amina, 800_000)
+    report = audit(town, tmp_path)
+    assert report.exit_code == 0, report.text()
+
+
+def test_what_is_not_replayed_is_said(tmp_path: Path) -> None:
+    notes = " ".join(audit(Town(), tmp_path).noticed)
+    for what in ("refund", "reversal", "recovery waited", "key is revoked", "limits for PINs", "files behind batches"):
+        assert what in notes
+
+
+def test_a_false_signature_further_up_comes_before_what_else_is_false(tmp_path: Path) -> None:
+    """Signatures are checked together, some time after their entries were read."""
+    for number, more in enumerate((0, 300)):
+        town = Town()
+        town.pay(signature=bytes(64))
+        first = len(town.entries) - 1
+        for _ in range(more):
+            town.pay(1)
+        town.pay(1, signature=bytes(63))
+        town.pay(fee=1)
+        report = audit(town, tmp_path / str(number))
+        assert report.refuted == [f"entry {first}: the signature by the holder's device is missing or false"]
+
+
+def test_a_false_signature_before_openings_that_end_too_early_is_found(tmp_path: Path) -> None:
+    town = Town()
+    town.pay(signature=bytes(64))
+    openings = town.openings()
+    town.pay()
+    assert "the signature by the holder's device" in audit(town, tmp_path, openings).refuted[0]
 
 
 def test_a_new_day_a_new_limit_and_a_payment_on_its_way_keeps_the_tier_that_it_had(tmp_path: Path) -> None:

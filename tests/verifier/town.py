@@ -45,7 +45,7 @@ class Town(Maker):
         for account in (self.bank, self.amina, self.bayo, self.shop, self.agent):
             self.bind(account)
         self.payment(ISSUE, [Leg(self.issuance, self.bank, 1_000_000)], service=7, way=4)
-        self.payment(PAY, [Leg(self.bank, self.amina, 40_000), Leg(self.bank, self.fees, 5)], service=5)
+        self.bank_pays(self.amina, 40_000)
         self.payment(PAY, [Leg(self.bank, self.agent, 90_000)], service=7)
 
     def pay(self, amount: int = 1_000, *, payer: Account | None = None, payee: Account | None = None, fee: int = 0, **values: Any) -> bytes:
@@ -53,6 +53,9 @@ class Town(Maker):
         payer, payee = payer or self.amina, payee or self.bayo
         legs = [Leg(payer, payee, amount)] + ([Leg(payer, self.fees, fee)] if fee else [])
         return self.payment(PAY, legs, service=values.pop("service", 1), **values)
+
+    def bank_pays(self, payee: Account, amount: int) -> bytes:
+        return self.payment(PAY, [Leg(self.bank, payee, amount), Leg(self.bank, self.fees, 5)], service=5)
 
     def pay_by_pin(self, **values: Any) -> bytes:
         """By somebody with a simple phone, who has no key, and was given the money just before."""

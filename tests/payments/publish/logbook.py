@@ -22,6 +22,8 @@ from counterfoil.tlog.entry import EntryType, Opening, Role
 from counterfoil.tlog.keys import Signer
 from counterfoil.tlog.log import Log
 from counterfoil.tlog.published import PublishedLog
+from counterfoil_verify.audit import Replay
+from counterfoil_verify.rules import Rules
 from tests.scheme import Scheme
 
 ORIGIN = "counterfoil.localhost/log"
@@ -109,6 +111,22 @@ class Logbook:
         }  # fmt: skip
         chosen = [decoders[entry.type](entry.audit) for entry in self.entries() if entry.type in types]
         return [view for view in chosen if view.account == account]
+
+    def replayed(self, scheme: Scheme) -> int:
+        """Every entry through the auditor's program, with its bytes; how many they were. Raises Refuted."""
+        rules: list[Rules] = []
+        origin, entries = scheme.services.config.origin, self.entries()
+        for entry in entries:
+            if entry.type is EntryType.RULES:
+                rules.append(Rules.parse(entry.public, entry.index, origin, rules))
+        replay = Replay(origin, rules)
+        for entry, data in zip(entries, self.bytes_of_log(), strict=True):
+            views = self.openings.views(entry)
+            assert views is not None
+            assert replay.entry(entry.index, entry.type, b"".join(views.salts), entry.audit, entry.public) == data, entry.index
+        replay.book.settle()
+        assert not replay.book.unchecked, replay.book.unchecked
+        return len(entries)
 
     def check_laws(self) -> dict[int, list[HolderView]]:
         """Checks every law of the log as holders and auditors would; returns what each account was shown, in order."""

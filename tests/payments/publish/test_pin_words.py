@@ -7,29 +7,11 @@ from pathlib import Path
 from counterfoil.parties import statements
 from counterfoil.payments.views import KeyChange, KeyReason, KeyView
 from counterfoil.tlog.entry import EntryType
-from counterfoil_verify.audit import Replay
 from counterfoil_verify.report import Refuted
-from counterfoil_verify.rules import Rules
 from tests.payments.publish.logbook import Logbook
-from tests.scheme import Scheme, opened
+from tests.scheme import opened
 
 PIN = "2580"
-
-
-def replayed(book: Logbook, scheme: Scheme) -> int:
-    """Every entry through the auditor's law, with its bytes; how many they were. Raises Refuted."""
-    rules: list[Rules] = []
-    origin = scheme.services.config.origin
-    entries = book.entries()
-    for entry in entries:
-        if entry.type is EntryType.RULES:
-            rules.append(Rules.parse(entry.public, entry.index, origin, rules))
-    replay = Replay(origin, rules)
-    for entry, data in zip(entries, book.bytes_of_log(), strict=True):
-        views = book.openings.views(entry)
-        assert views is not None
-        assert replay.entry(entry.index, entry.type, b"".join(views.salts), entry.audit, entry.public) == data, entry.index
-    return len(entries)
 
 
 async def test_the_words_are_in_the_log_and_payments_follow_them(tmp_path: Path) -> None:
@@ -56,7 +38,7 @@ async def test_the_words_are_in_the_log_and_payments_follow_them(tmp_path: Path)
             assert payer.key.verify_key.verify(first.statement, first.possession)
             assert book.about(kofi.account, EntryType.KEY) == []
             assert book.rebuild().difference is None
-            assert replayed(book, scheme) == size
+            assert book.replayed(scheme) == size
             book.check_laws()
 
 
@@ -73,7 +55,7 @@ async def test_words_and_payments_of_a_page_that_came_late_are_lawful(tmp_path: 
         await scheme.customer("Somebody new")
         with Logbook.of(scheme) as book:
             size = book.publish()
-            assert replayed(book, scheme) == size
+            assert book.replayed(scheme) == size
             assert book.rebuild().difference is None
 
 
@@ -88,7 +70,7 @@ async def test_a_consent_that_was_not_in_force_is_found_by_the_auditor(tmp_path:
         with Logbook.of(scheme) as book:
             book.publish()
             try:
-                replayed(book, scheme)
+                book.replayed(scheme)
             except Refuted as lie:
                 assert "PINs took 101 in a day, and the payer's own key allows 100" in str(lie)
             else:

@@ -11,7 +11,7 @@ from counterfoil_verify.report import Refuted
 from counterfoil_verify.rules import AMOUNT_MAX
 from counterfoil_verify.spending import Calendar, Spending
 
-NS, GRACE_NS, ZERO32 = 10**9, 60 * 10**9, bytes(32)
+NS, GRACE_NS, ZERO32, TOGETHER = 10**9, 60 * 10**9, bytes(32), 256
 PENDING, POST, VOID = 2, 4, 8
 NEVER_BELOW_ZERO, NEVER_ABOVE_ZERO = 2, 4
 ISSUANCE, CUSTOMER, MERCHANT, AGENT, INSTITUTION, FEES = 1, 10, 11, 12, 13, 20
@@ -34,7 +34,7 @@ class Freeze:
 class Account:
     __slots__ = (
         *("code", "ledger", "flags", "tier", "former", "seq", "head", "balance", "held", "incoming", "spending", "keys", "closed"),
-        *("pin_words", "pin_made_at", "pin_spent", "pin_day_end"),
+        *("pin_words", "pin_made_at", "pin_spent", "pin_day_end", "imported", "minute", "low", "low_before"),
     )
 
     def __init__(self, fields: dict[str, Any]) -> None:
@@ -45,18 +45,28 @@ class Account:
         self.keys: dict[bytes, list[Any]] = {}  # device: algorithm, public key, revoked at (ns) or None, since when (ns) it alone may debit
         self.pin_words: list[tuple[int, int]] = []  # what PINs may take a day: since when (ns), how much; the last ones that may matter
         self.pin_made_at = self.pin_spent = self.pin_day_end = 0
+        self.imported = self.code in IMPORTED
+        self.minute = self.low = self.low_before = 0
+
+    def rises(self, time: int) -> None:
+        """Before more comes in, or is promised: the least that the account had is kept, of this minute and of the one before."""
+        now, minute = self.balance + self.incoming, time // GRACE_NS
+        if minute != self.minute:
+            self.low_before, self.low, self.minute = self.low if minute == self.minute + 1 else now, now, minute
+        elif now < self.low:
+            self.low = now
 
 
 class Book:
     """All accounts. Every method raises Refuted at the first thing that cannot be."""
 
     def __init__(self, origin: str) -> None:
-        self.origin = origin
+        self.origin, self.entry = origin, 0
+        self.waiting: list[tuple[int, int, bytes, bytes, bytes, str]] = []  # signatures: entry, then as `signed` takes them
         self.accounts: dict[bytes, Account] = {}
-        self.holds: dict[
-            bytes, tuple[Any, ...]
-        ] = {}  # pending transfer: its leg, until (ns), and of a hold: service, payee pays, reserved fee
-        self.frozen: dict[tuple[bytes, bytes], Freeze] = {}  # by account and freeze, until it is lifted
+        # By pending transfer: its leg, until (ns), and of a hold: service, payee pays, reserved fee
+        self.holds: dict[bytes, tuple[Any, ...]] = {}
+        self.frozen: dict[bytes, dict[bytes, Freeze]] = {}  # by account and freeze, until it is lifted
         self.calendar: Calendar | None = None
         self.unchecked = Counter[str]()
         self.recoveries = 0
@@ -87,8 +97,8 @@ class Book:
             self._key(account, fields)
         elif type == FREEZE:
             if what == 1:
-                self.frozen[name, fields["freeze"]] = Freeze(fields["time"], fields["expires_at"], bool(fields["incoming"]))
-            elif what != 2 or self.frozen.pop((name, fields["freeze"]), None) is None:
+                self.frozen.setdefault(name, {})[fields["freeze"]] = Freeze(fields["time"], fields["expires_at"], bool(fields["incoming"]))
+            elif what != 2 or self.frozen.get(name, {}).pop(fields["freeze"], None) is None:
                 raise Refuted("it lifts a freeze that is not there")
             self._check_freeze(fields, public)
         elif what == 2:
@@ -125,6 +135,8 @@ class Book:
             raise Refuted("a first key is bound to an account that has one: the key was swapped")
         since = 0
         if fields["reason"] == 3:
+            if any(other[2] is None for other in account.keys.values()):
+                raise Refuted("a recovery leaves an older key in force: the holder would not notice that another has one")
             self.recoveries += 1
             account.pin_words.append((fields["time"], 0))  # who had the lost device may have said it
             if all(other[2] is not None and other[2] < fields["time"] for other in account.keys.values()):
@@ -150,7 +162,7 @@ class Book:
 
     def _check_freeze(self, fields: dict[str, Any], public: bytes) -> None:
         now = fields["time"]
-        frozen = [self.accounts[name].balance for name in {name for (name, _), it in self.frozen.items() if it.ends_at > now}]
+        frozen = [self.accounts[name].balance for name, its in self.frozen.items() if any(each.ends_at > now for each in its.values())]
         told = {"accounts": len(frozen), "at": now, "expires_at": fields["expires_at"], "freeze": fields["freeze"].hex()}
         told |= {"reason_hash": fields["reason_hash"].hex(), "sum": sum(frozen), "what": "freeze" if fields["what"] == 1 else "unfreeze"}
         if canonical(told) != public:
@@ -158,16 +170,26 @@ class Book:
 
     def check_freezes(self, name: bytes, time: int, *, incoming: bool) -> None:
         """Nothing leaves (or, with `incoming`, reaches) a frozen account, but for what was on its way when the freeze came."""
-        for (account, _), freeze in self.frozen.items():
-            if account == name and freeze.since + GRACE_NS < time < freeze.ends_at - GRACE_NS and (freeze.incoming or not incoming):
+        for freeze in self.frozen.get(name, {}).values():
+            if freeze.since + GRACE_NS < time < freeze.ends_at - GRACE_NS and (freeze.incoming or not incoming):
                 raise Refuted(f"account {name.hex()} was frozen before, and its money moves all the same")
 
     def signed(self, algorithm: int, key: bytes, message: bytes, signature: bytes, who: str) -> None:
-        right = verify(algorithm, key, message, signature)
-        if right is None:
-            self.unchecked["P-256 signatures: install the extra p256"] += 1
-        elif not right:
-            raise Refuted(f"the signature by {who} is missing or false")
+        """Remembers a signature. Many are checked together: doing one kind of work at a time is quicker."""
+        self.waiting.append((self.entry, algorithm, key, message, signature, who))
+        if len(self.waiting) >= TOGETHER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Checks the signatures that wait. Raises Refuted for the first that is false; `entry` is then where it stands."""
+        for entry, algorithm, key, message, signature, who in self.waiting:
+            right = verify(algorithm, key, message, signature)
+            if right is None:
+                self.unchecked["P-256 signatures: install the extra p256"] += 1
+            elif not right:
+                self.entry = entry
+                raise Refuted(f"the signature by {who} is missing or false")
+        self.waiting.clear()
 
     def move(self, event: int, kind: int, time: int, legs: list[Leg], principal: int) -> tuple[Any, ...]:
         """Moves the money of all legs. Returns the hold that the principal leg ends, or nothing."""
@@ -179,9 +201,9 @@ class Book:
                 raise Refuted("a leg names an account that was never opened, or twice the same, or more than can be")
             if debit.ledger != ledger or credit.ledger != ledger:
                 raise Refuted("a leg moves money between two currencies: it does not sum to zero")
-            if (debit.code in IMPORTED) != (credit.code in IMPORTED) or (kind == 0 and event == 0 and debit.code not in IMPORTED):
+            if debit.imported != credit.imported or (kind == 0 and event == 0 and not debit.imported):
                 raise Refuted("money moves between an imported book and the scheme, or without any order")
-            if ISSUANCE in (debit.code, credit.code) and (kind not in (7, 8) or (debit.code == ISSUANCE) != (kind == 7)):
+            if (debit.code == ISSUANCE or credit.code == ISSUANCE) and (kind not in (7, 8) or (debit.code == ISSUANCE) != (kind == 7)):
                 raise Refuted("money comes from nothing: an issuance account moves without an issue or withdrawal")
             if event == 4 or flags & (POST | VOID):
                 hold = self.holds.pop(transfer if event == 4 else pending_id, None)
@@ -198,7 +220,9 @@ class Book:
                     continue
             elif (event == 1) != bool(flags & PENDING) or event == 3:
                 raise Refuted("the flags of a leg do not fit what happened")
-            elif event == 1:
+            else:
+                credit.rises(time)
+            if event == 1:
                 self.holds[transfer] = (leg, time + timeout * NS if timeout else 2**64)
                 debit.held, credit.incoming = debit.held + amount, credit.incoming + amount
                 continue
@@ -219,9 +243,8 @@ class Book:
                 raise Refuted(
                     f"account {name.hex()} has {account.balance} and {account.held} held, and the entry says {balance} and {held}"
                 )
-            if (account.flags & NEVER_BELOW_ZERO and balance < held) or (
-                account.flags & NEVER_ABOVE_ZERO and balance + account.incoming > 0
-            ):
+            flags = account.flags
+            if (balance < held and flags & NEVER_BELOW_ZERO) or (flags & NEVER_ABOVE_ZERO and balance + account.incoming > 0):
                 raise Refuted(f"the balance of account {name.hex()} passes its limit")
             if account.closed:
                 raise Refuted(f"account {name.hex()} was closed before")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 from counterfoil_verify.book import AGENT, CUSTOMER, FEES, GRACE_NS, HOLDERS, MERCHANT, NS, ZERO32, Account, Book, Leg
 from counterfoil_verify.payloads import sized
@@ -13,17 +15,18 @@ from counterfoil_verify.report import Refuted
 from counterfoil_verify.rules import AMOUNT_MAX, Rules
 from counterfoil_verify.spending import Calendar
 
-LIFETIME_NS = 7 * 86_400 * NS
+HOUR_NS, LIFETIME_NS = 3_600 * NS, 7 * 86_400 * NS
 ORDER, BATCH, STANDING = struct.Struct(">16s16sQQ16sQQQ32s32sB16sI"), struct.Struct(">16s16sIQQQ32s"), struct.Struct(">16s16sQQ16sQBI")
 ORDER_SIZE_MAX = 1_024
 PAY, HOLD, CAPTURE, RELEASE, REFUND, REVERSAL = 1, 2, 3, 4, 5, 6
 DEVICE, PIN, CARD, STAFF, MANDATE, TOKEN = range(1, 7)
+BY_STAFF, BY_PAYEE, TO_SOMEBODY = frozenset((0, 6, 7, 8)), frozenset((CAPTURE, RELEASE)), frozenset((PAY, HOLD))
 LINES_SKIPPED_MAX = 1_000
-
 DAYS = {1: 1, 2: 7, 3: 28}
 
 
-class Payment(NamedTuple):
+@dataclass(slots=True)
+class Payment:
     """What is to be judged. `fees`: what the other legs did, by account. `hold`: what a capture or release ends."""
 
     entry: int
@@ -52,7 +55,7 @@ class Law:
         self.asset, self.begins = "", b"counterfoil/order/v1"
         self.recent: dict[int, set[bytes]] = {}  # hour of expiry: ids of orders carried out that could be shown again
         self.mandates: dict[bytes, list[Any]] = {}  # hash of the document: lines, their sum, the last number, ids
-        self.classes, self.sums = Counter[int](), Counter[int]()
+        self.counts, self.sums = [0] * 7, [0] * 7  # payments, and how much they moved, by class
 
     def learn(self, rules: Rules) -> None:
         """A rules entry. The first is in force at once."""
@@ -65,54 +68,53 @@ class Law:
 
     def judge(self, it: Payment) -> None:
         """Whose will it was: an order signed by a key in force, or a lawful exception, counted by class."""
-        leg, accounts = it.leg, self.book.accounts
-        payer, payee, amount = accounts[leg[1]], accounts[leg[2]], leg[3]
-        self.classes[it.way] += 1
-        self.sums[it.way] += amount
-        if it.way > TOKEN or (it.kind in (0, 6, 7, 8)) != (it.way in (0, STAFF)) or (it.kind == 0) != (it.way == 0):
+        leg, kind, way, accounts = it.leg, it.kind, it.way, self.book.accounts
+        payer, payee = accounts[leg[1]], accounts[leg[2]]
+        if way > TOKEN or (kind in BY_STAFF) != (way == 0 or way == STAFF) or (kind == 0) != (way == 0):
             raise Refuted("money moves without an order, or staff decide what only a holder can")
-        if it.kind == 0:
+        self.counts[way] += 1
+        self.sums[way] += leg[3]
+        if kind == 0:
             return
-        taking = it.kind in (CAPTURE, RELEASE)
+        taking = kind in BY_PAYEE
         if taking and len(it.hold) < 5:
             raise Refuted("it captures or releases what is not a hold")
-        if it.service != (it.hold[2] if taking else _service(it.kind, payer.code, payee.code)):
+        if it.service != (it.hold[2] if taking else _service(kind, payer.code, payee.code)):
             raise Refuted(f"service {it.service} is not what these two accounts do with each other")
         if it.fees and any(accounts[name].code != FEES for name in it.fees if name not in leg[1:3]):
             raise Refuted("a fee goes to an account that is not the scheme's for fees")
-        if it.way == STAFF:
+        if way == STAFF:
             fees = [it.fees.get(name, 0) for name in leg[1:3]]
-            if it.order or min(fees) < 0 or (any(fees) and it.kind != REVERSAL):
+            if it.order or min(fees) < 0 or (any(fees) and kind != REVERSAL):
                 raise Refuted("staff took a fee, or signed for a holder")
             return
-        max_fee, expiry, rules_hash = self._order(it) if it.order or it.way in (DEVICE, MANDATE, TOKEN) else (AMOUNT_MAX, 0, ZERO32)
+        max_fee, expiry, rules_hash = self._order(it) if it.order or way in (DEVICE, MANDATE, TOKEN) else (AMOUNT_MAX, 0, ZERO32)
         signer = payee if taking else payer
         if self.book.frozen:
             self.book.check_freezes(leg[2] if taking else leg[1], it.time, incoming=False)
-            if it.kind in (PAY, HOLD):
+            if kind in TO_SOMEBODY:
                 self.book.check_freezes(leg[2], it.time, incoming=True)
-        if it.way == DEVICE:
+        if way == DEVICE:
             self._signed(signer, it, it.order)
             self._once(it.id, expiry, it.time)
-        elif it.way == MANDATE:
+        elif way == MANDATE:
             self._mandate(signer, it, max_fee)
-        elif it.way == TOKEN and signer.code == CUSTOMER:
+        elif way == TOKEN and signer.code == CUSTOMER:
             raise Refuted("a customer does not pay by token")
-        elif it.way in (PIN, CARD):
+        elif way in (PIN, CARD):
             self._unsigned(signer, it)
-        self._terms(it, payer, max_fee, rules_hash if it.way == DEVICE else ZERO32)
+        self._terms(it, payer, payee, max_fee, rules_hash if way == DEVICE else ZERO32)
 
     def _order(self, it: Payment) -> tuple[int, int, bytes]:
         """(highest fee, expiry in ns, hash of the rules) of the order, which says exactly what was done."""
-        begins = self.begins
-        if not it.order.startswith(begins) or sha256(it.order).digest() != it.order_hash or len(it.order) > ORDER_SIZE_MAX:
+        begins, order = self.begins, it.order
+        if not order.startswith(begins) or sha256(order).digest() != it.order_hash or len(order) > ORDER_SIZE_MAX:
             raise Refuted("its order is not an order to this scheme in its currency, or not the one it names")
-        fields = ORDER.unpack_from(it.order, len(begins))
-        payer, payee, amount, max_fee, name, expiry, _, _, _, rules_hash, kind, reference, timeout = fields
+        payer, payee, amount, max_fee, name, expiry, _, _, _, rules_hash, kind, reference, timeout = ORDER.unpack_from(order, len(begins))
         _, debit, credit, moved, pending, reserved_s, _, _, _ = it.leg
-        if (payer, payee, name, kind) != (debit, credit, it.id, it.kind) or (amount != moved and kind != RELEASE):
+        if payer != debit or payee != credit or name != it.id or kind != it.kind or (amount != moved and kind != RELEASE):
             raise Refuted(f"the order says {amount} from {payer.hex()} to {payee.hex()}, and the entry moves {moved}, or other accounts")
-        if (kind == HOLD and timeout != reserved_s) or (kind in (CAPTURE, RELEASE) and reference != pending):
+        if (kind == HOLD and timeout != reserved_s) or (kind in BY_PAYEE and reference != pending):
             raise Refuted("the order is about another hold, or for another time")
         return max_fee, expiry * 10**6, rules_hash
 
@@ -129,7 +131,7 @@ class Law:
 
     def _unsigned(self, payer: Account, it: Payment) -> None:
         """By PIN or card. Who has a key must have said on it how much a day PINs may take."""
-        if it.kind not in (PAY, HOLD):
+        if it.kind not in TO_SOMEBODY:
             raise Refuted("a PIN or a card takes what only a key gives")
         allowed, words, calendar = 0, payer.pin_words, self.book.calendar
         if it.way == PIN:
@@ -152,9 +154,9 @@ class Law:
         """The same order is never carried out twice: ids are remembered until their orders have expired."""
         if time > expiry + GRACE_NS or expiry > time + LIFETIME_NS + GRACE_NS:
             raise Refuted("the order had expired, or lives for too long")
-        hour = expiry // (3_600 * NS)
+        hour = expiry // HOUR_NS
         if hour not in self.recent:
-            self.recent = {each: ids for each, ids in self.recent.items() if (each + 2) * 3_600 * NS >= time} | {hour: set()}
+            self.recent = {each: ids for each, ids in self.recent.items() if (each + 2) * HOUR_NS >= time} | {hour: set()}
         if name in self.recent[hour]:
             raise Refuted("the same order is carried out a second time")
         self.recent[hour].add(name)
@@ -187,56 +189,66 @@ class Law:
         if not lawful or max_fee > most or it.kind != PAY:
             raise Refuted("the batch or standing order that was signed does not cover it")
 
-    def _terms(self, it: Payment, payer: Account, max_fee: int, rules_hash: bytes) -> None:
-        """Fee and limit by the rules in force. Documents only move forward, and never before their notice is over."""
+    def _terms(self, it: Payment, payer: Account, payee: Account, max_fee: int, rules_hash: bytes) -> None:
+        """Fee and limits by the rules in force. Documents only move forward, and never before their notice is over."""
         assert self.now is not None
         if rules_hash == self.now.hash:
-            later = [self.now]
-        else:
-            later = [rules for rules in self.known if rules.index >= self.now.index]
-        if rules_hash not in (ZERO32, self.now.hash):
+            if problem := self._under(self.now, it, payer, payee, max_fee):
+                raise Refuted(problem)
+            return
+        later = [rules for rules in self.known if rules.index >= self.now.index]
+        if rules_hash != ZERO32:
             named = [rules for rules in self.known if rules.hash == rules_hash]
             later = [rules for rules in later if rules.hash == rules_hash]
             if not later:
                 raise Refuted("the order names rules that were replaced" if named else "the order names rules that are not in the log")
-        problem: str | None = "the order is under rules whose notice is not over"
+        problem = "the order is under rules whose notice is not over"
         for rules in later:
             if rules.from_index is not None and rules.from_index <= it.entry:
-                problem = self._under(rules, it, payer, max_fee)
+                problem = self._under(rules, it, payer, payee, max_fee)
                 if problem is None:
                     self.now = rules
                     return
         raise Refuted(str(problem))
 
-    def _under(self, rules: Rules, it: Payment, payer: Account, max_fee: int) -> str | None:
+    def _under(self, rules: Rules, it: Payment, payer: Account, payee: Account, max_fee: int) -> str | None:
         """What is wrong with the payment under `rules`, or None."""
-        taking, amount, fees = it.kind in (CAPTURE, RELEASE), it.leg[3], it.fees
-        charge, payee_pays = rules.fee(it.service, amount) if it.kind != RELEASE else (0, False)
-        if it.kind == CAPTURE:
+        leg, kind, fees = it.leg, it.kind, it.fees
+        taking = kind in BY_PAYEE
+        charge, payee_pays = rules.fee(it.service, leg[3]) if kind != RELEASE else (0, False)
+        if kind == CAPTURE:
             charge, payee_pays = (charge, True) if it.hold[3] else (min(charge, it.hold[4]), False)
         if charge > max_fee and payee_pays == taking:
             return f"the fee of {charge} is above the {max_fee} that the order allows"
-        if it.kind == HOLD:
+        if kind == HOLD:
             charge = 0 if payee_pays else charge
-            self.book.holds[it.leg[0]] = (*self.book.holds[it.leg[0]][:2], it.service, payee_pays, charge)
-        paid = (-fees.get(it.leg[1], 0), -fees.get(it.leg[2], 0))
+            self.book.holds[leg[0]] = (*self.book.holds[leg[0]][:2], it.service, payee_pays, charge)
+        paid = (-fees.get(leg[1], 0), -fees.get(leg[2], 0)) if fees else (0, 0)
         if paid != ((0, charge) if payee_pays else (charge, 0)):
             return f"the fee is {paid[0]} for the payer and {paid[1]} for the payee; by the tariff it is {charge}"
-        if taking or payer.code not in HOLDERS:
-            return None
-        if payer.tier and payer.tier not in rules.content["limits"]:
-            return f"the rules have no limits for the tier {payer.tier}"
-        problem = self._limits(rules, it, payer, payer.tier)
-        if problem and it.time <= payer.former[1] + GRACE_NS:
-            problem = self._limits(rules, it, payer, payer.former[0])
+        problem = None if taking or payer.code not in HOLDERS else self._by_tier(self._limits, rules, it, payer)
+        if problem is None and kind in TO_SOMEBODY and payee.code in HOLDERS:
+            problem = self._by_tier(_room, rules, it, payee)
         return problem
 
-    def _limits(self, rules: Rules, it: Payment, payer: Account, tier: str) -> str | None:
-        """Which limit of the tier the payment passes, alone or with what left the account before; None for none."""
-        limits, amount, calendar = rules.content["limits"].get(tier), it.leg[3], self.book.calendar
-        if limits is None:
-            self.book.unchecked["payments of accounts without a tier: their limits are not known"] += 1
-            return None
+    def _by_tier(self, check: Callable[..., str | None], rules: Rules, it: Payment, account: Account) -> str | None:
+        """What `check` says by the limits of the account's tier, or of the one before it while payments are on their way."""
+        of_tiers, problem = rules.content["limits"], None
+        if account.tier and account.tier not in of_tiers:
+            return f"the rules have no limits for the tier {account.tier}"
+        for tier in (account.tier, account.former[0]):
+            limits = of_tiers.get(tier)
+            if limits is None:
+                self.book.unchecked["payments from or to accounts without a tier: their limits are not known"] += 1
+                return None
+            problem = check(it, account, limits)
+            if not problem or it.time > account.former[1] + GRACE_NS:
+                break
+        return problem
+
+    def _limits(self, it: Payment, payer: Account, limits: dict[str, int]) -> str | None:
+        """Which limit of a tier the payment passes, alone or with what left the account before; None for none."""
+        amount, calendar = it.leg[3], self.book.calendar
         if amount > limits.get("per_payment", AMOUNT_MAX):
             return f"the payment of {amount} is above the limit of {limits['per_payment']} for one payment"
         if calendar is None:
@@ -245,6 +257,19 @@ class Law:
         return payer.spending.at(it.time, calendar).above(limits, payer.held)
 
 
+def _room(it: Payment, payee: Account, limits: dict[str, int]) -> str | None:
+    """Whether it lifts the payee above the most that a tier may hold; None for not.
+
+    The operator looks before it pays, and what is on its way elsewhere may come first: so what counts is the least that the
+    account had in the last minute. Refunds, reversals, captures and issues are not held back by it.
+    """
+    most, had = limits.get("balance_max", AMOUNT_MAX), min(payee.low, payee.low_before)
+    if had + it.leg[3] <= most:
+        return None
+    return f"the payee had {had}, {it.leg[3]} come in, and {most} is the most that an account of the tier may hold"
+
+
+@cache
 def _service(kind: int, payer: int, payee: int) -> int:
     """1 transfer 2 purchase 3 cash-in 4 cash-out 5 disbursement 6 refund 7 internal."""
     if kind in (REFUND, REVERSAL):

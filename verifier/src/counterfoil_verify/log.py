@@ -228,13 +228,8 @@ class LogCheck:
             data, number = b"".join(column), self.done[level]
             path, found, longer = tile(self.files, str(level), number, len(column))
             if found[: len(data)] != data or (len(found) != len(data) and not longer):
-                what = (
-                    "is cut short"
-                    if data.startswith(found)
-                    else "has bytes after its end"
-                    if found.startswith(data)
-                    else "has other hashes"
-                )
+                what = "has bytes after its end" if found.startswith(data) else "has other hashes"
+                what = "is cut short" if data.startswith(found) else what
                 self.report.refuted.append(f"{path} {what} than the entries below it")
             self._stale(path, data, 32)
             if full:
@@ -295,9 +290,8 @@ class LogCheck:
         elif self.last_published != head.size:
             report.noticed.append(f"the newest witnessed head is not among those published, which end at {self.last_published} entries")
         if not report.refuted:
-            report.proved.append(
-                f"{self.newest.size} entries give every tile and the root signed by the log; {head.size} of them are witnessed"
-            )
+            size = self.newest.size
+            report.proved.append(f"{size} entries give every tile and the root signed by the log; {head.size} of them are witnessed")
             report.proved.append(f"they are consistent with all {self.heads} published heads and {len(self.seen)} seen on earlier runs")
         assets = sorted({asset for _, asset in self.moved})
         totals = {asset: {what: self.moved[what, asset] for what in ("issue", "withdrawal")} for asset in assets}

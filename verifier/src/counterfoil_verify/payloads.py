@@ -12,18 +12,7 @@ from counterfoil_verify.merkle import node_hash
 from counterfoil_verify.report import Refuted
 
 TRANSFER, ISSUE, REDEEM, KEY, RULES, FREEZE, ACCOUNT = 1, 2, 3, 4, 5, 6, 10
-TYPES = {
-    1: "transfer",
-    2: "issue",
-    3: "withdrawal",
-    4: "key",
-    5: "rules",
-    6: "freeze",
-    7: "epoch",
-    8: "reserve",
-    9: "complaint",
-    10: "account",
-}
+TYPES = dict(enumerate(("transfer", "issue", "withdrawal", "key", "rules", "freeze", "epoch", "reserve", "complaint", "account"), 1))
 EVENTS = ("done", "held", "captured", "released", "expired")
 KINDS = ("no order", "pay", "hold", "capture", "release", "refund", "reversal", "issue", "withdrawal")
 CLASSES = ("none", "device", "PIN", "card", "staff", "mandate", "token")

@@ -59,19 +59,11 @@ def open_receipt(data: bytes, policy: Policy) -> Receipt:
 def _parse(data: bytes) -> tuple[bytes, int, list[bytes], bytes]:
     text, _, note = data.partition(b"\n\n")
     lines = text.decode("latin-1").split("\n")
-    if (
-        len(lines) < 3
-        or lines[0] != HEADER
-        or not lines[1].startswith("extra ")
-        or not re.fullmatch(r"index (0|[1-9][0-9]{0,18})", lines[2])
-    ):
+    begins = len(lines) > 2 and lines[0] == HEADER and lines[1].startswith("extra ")
+    if not begins or not re.fullmatch(r"index (0|[1-9][0-9]{0,18})", lines[2]):
         raise Refuted(f"a receipt must begin with the lines {HEADER}, extra ..., index ...")
-    return (
-        from_base64(lines[1][6:], "the opening"),
-        int(lines[2][6:]),
-        [from_base64(line, "a hash of the proof") for line in lines[3:]],
-        note,
-    )
+    opening = from_base64(lines[1][6:], "the opening")
+    return opening, int(lines[2][6:]), [from_base64(line, "a hash of the proof") for line in lines[3:]], note
 
 
 def _unpack(data: bytes, policy: Policy) -> tuple[bytes, int, list[bytes], bytes]:

@@ -25,9 +25,8 @@ class Calendar:
         if not self.begin <= time < self.day_end:
             today = datetime.fromtimestamp(time // NS, self.zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
             month = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-            self.begin, self.day_end, self.month_end = (
-                int(moment.timestamp()) * NS for moment in (today, today + timedelta(days=1), month)
-            )
+            moments = (today, today + timedelta(days=1), month)
+            self.begin, self.day_end, self.month_end = (int(moment.timestamp()) * NS for moment in moments)
         return self.day_end, self.month_end
 
 
@@ -50,7 +49,9 @@ class Spending:
 
     def above(self, limits: dict[str, Any], held: int) -> str | None:
         """Which limit all that left, and what is held on its way out, is above; None for none."""
-        for name, before, words in (("per_day", self.before_day, "a day"), ("per_month", self.before_month, "a month")):
-            if name in limits and self.total + held - before > limits[name]:
-                return f"{self.total + held - before} left the account, and the limit is {limits[name]} for {words}"
+        total = self.total + held
+        if total - self.before_day > limits.get("per_day", total):
+            return f"{total - self.before_day} left the account, and the limit is {limits['per_day']} for a day"
+        if total - self.before_month > limits.get("per_month", total):
+            return f"{total - self.before_month} left the account, and the limit is {limits['per_month']} for a month"
         return None
