@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Route, async_playwright
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from tests.browser.device import ARGUMENTS, Camera, camera_browser, chromium
 from tests.browser.tools import STATIC
@@ -20,6 +20,8 @@ HOST = "http://localhost"  # a secure context without a certificate
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".html": "text/html"}
 
 Ask = Callable[..., Coroutine[Any, Any, Any]]
+
+expect.set_options(timeout=30_000)  # as long as everything else in Playwright: a busy machine is ten times slower
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

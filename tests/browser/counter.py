@@ -116,7 +116,6 @@ class Till:
         self.counter = counter
         self.context = context
         self.page = page
-        page.set_default_timeout(15_000)
 
     async def open(self, screen: str = "#/") -> None:
         await self.page.goto(f"http://localhost:{self.counter.port}/till/{screen}")

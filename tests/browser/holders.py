@@ -82,7 +82,6 @@ async def holding(
     number = f"+{next(NUMBERS)}"
     async with device(browser, size=size, language=language, camera=camera) as context:
         page = await context.new_page()
-        page.set_default_timeout(10_000)
         await page.goto(f"http://localhost:{site.port}/wallet/")
         await enrol(page, number, name)
         holder = Holder(page, site, number, (await site.services.parties.resolve(number)).account)
@@ -101,7 +100,6 @@ async def borrowing(
         if script:
             await context.add_init_script(script)
         page = await context.new_page()
-        page.set_default_timeout(10_000)
         seed = base64_text(bytes(person.key))
         await page.goto(f"http://localhost:{site.port}/wallet/#/borrow?device={id_text(person.device)}&seed={seed}")
         await expect(page.locator(".balance .amount-large")).to_be_visible()

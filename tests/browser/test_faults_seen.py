@@ -82,7 +82,6 @@ async def holding(browser: Browser, site: Site, number: str, *, script: str = ""
         if script:
             await context.add_init_script(script)
         page = await context.new_page()
-        page.set_default_timeout(15_000)
         await page.goto(f"http://localhost:{site.port}/wallet/")
         await enrol(page, number, "Rose")
         account = (await site.services.parties.resolve(number)).account

@@ -17,7 +17,6 @@ from tests.browser.counter import GOODS, NAMES, PINS, Counter, shop
 from tests.browser.device import DESKTOP, PHONE
 
 asynchronous = pytest.mark.asyncio(loop_scope="module")
-expect.set_options(timeout=15_000)  # on a busy machine
 
 CUT = {".clerk-name": "a long name", ".bar h1": "a long name of a shop", ".goods-name": "goods with a very long name"}
 DEVICES = [pytest.param(DESKTOP, "en", "light", id="desktop-en"), pytest.param(PHONE, "ko", "dark", id="phone-ko")]

@@ -16,7 +16,6 @@ from tests.browser.counter import NAMES, PINS, Counter, Till, shop
 from tests.browser.device import DESKTOP, PHONE, device
 
 asynchronous = pytest.mark.asyncio(loop_scope="module")
-expect.set_options(timeout=15_000)  # on a busy machine
 
 DEVICES = [pytest.param(DESKTOP, "en", id="desktop-en"), pytest.param(PHONE, "ko", id="phone-ko")]
 LEFT = {"en": "Attempts left: {}", "ko": "{}"}
@@ -50,7 +49,6 @@ async def test_what_the_owner_changes_of_a_clerk_holds_at_the_till_at_once(
     seed, tabs = base64_text(bytes(counter.shop.key)), {"en": 5, "ko": 5}[language]
     async with device(browser, size=size, language=language) as context, counter.till(browser, size=size, language=language) as till:
         owner, page = await context.new_page(), till.page
-        owner.set_default_timeout(15_000)
         await owner.goto(f"http://localhost:{counter.port}/wallet/#/borrow?device={id_text(counter.shop.device)}&seed={seed}")
         await expect(owner.locator(".balance .amount-large")).to_be_visible()
         await owner.evaluate("location.hash = '#/tills'")

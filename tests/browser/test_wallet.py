@@ -397,7 +397,6 @@ async def test_somebody_who_has_lost_their_phone_gets_the_account_back_after_the
             device(seeing[0], size=words.size, language=language) as other,
         ):
             page = await other.new_page()
-            page.set_default_timeout(10_000)
             await page.goto(f"http://localhost:{own.port}/wallet/#/join/recover")
             await page.locator("[name=number]").fill(rose.number)
             await page.keyboard.press("Enter")

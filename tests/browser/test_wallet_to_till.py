@@ -15,7 +15,6 @@ from tests.browser.device import DESKTOP, PHONE, Camera, device
 from tests.browser.wallets import enrol
 
 asynchronous = pytest.mark.asyncio(loop_scope="module")
-expect.set_options(timeout=15_000)  # on a busy machine
 
 SHOP = "항구 카페"
 NUMBERS = itertools.count(254_744_000_001)
