@@ -306,7 +306,8 @@ async def test_the_log_is_kept_short_under_load(on_sqlite: Store, monkeypatch: p
     assert Path(f"{store.url.database}-wal").stat().st_size < 600_000
 
 
-async def test_a_long_log_waits_for_a_checkpoint_that_lags(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_log_waits_for_a_checkpoint_that_lags(on_sqlite: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = on_sqlite
     monkeypatch.setattr(database, "CHECKPOINT_INTERVAL_S", 0.0)
     monkeypatch.setattr(database, "WAL_SIZE_MAX", 1)
     lagging, go_on = asyncio.Event(), threading.Event()
