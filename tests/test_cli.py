@@ -184,5 +184,5 @@ def test_serve_says_where_it_listens_and_stops_when_told(tmp_path: Path) -> None
     )
     assert (again.returncode, json.loads(again.stdout)["code"]) == (3, "unavailable")
     server.terminate()
-    rest, _ = server.communicate(timeout=30)
+    rest, _ = server.communicate(timeout=120)
     assert (server.returncode, rest) == (0, "Stopped.\n")

@@ -423,7 +423,7 @@ async def test_it_runs_until_it_is_stopped(network: Network) -> None:
     publishing = Publishing(network, POLICY, SmallLog(7))
     publishing.asker._interval_s = 0.01
     running = asyncio.create_task(publishing.asker.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(publishing.kept) < 3:
             await asyncio.sleep(0.01)
         publishing.asker.stop()
@@ -435,7 +435,7 @@ async def test_stopping_breaks_off_a_witness_that_hangs(network: Network) -> Non
     network.hang("w2")
     publishing = Publishing(network, POLICY, SmallLog(7), timeout_s=60)
     running = asyncio.create_task(publishing.asker.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(network.asked) < 5:
             await asyncio.sleep(0.01)
         publishing.asker.stop()
@@ -461,7 +461,7 @@ async def test_trouble_with_the_disk_ends_a_round_and_not_the_rounds(network: Ne
 
     publishing.asker._keep = keep
     running = asyncio.create_task(publishing.asker.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not publishing.kept:
             await asyncio.sleep(0.01)
         publishing.asker.stop()

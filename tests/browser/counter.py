@@ -50,7 +50,7 @@ class Counter:
         scheme = await self._running.enter_async_context(opened(self.folder, PatientClock()))
         app = create_app(scheme.services)
         address = await self._running.enter_async_context(listening(app, host="127.0.0.1", port=self.port))
-        client = await self._running.enter_async_context(httpx2.AsyncClient(base_url=address, timeout=20))
+        client = await self._running.enter_async_context(httpx2.AsyncClient(base_url=address, timeout=60))
         self.port = int(address.rpartition(":")[2])
         self.site = Site(scheme, app, self.port, client)
         for person in (self.shop, self.payer) if hasattr(self, "shop") else ():

@@ -45,7 +45,7 @@ async def carried(**options: Any) -> AsyncIterator[tuple[Counting, Network, http
     async with (
         listening(app, host="127.0.0.1", port=0) as address,
         network(int(address.rpartition(":")[2]), **options) as found,
-        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{found.port}", timeout=20) as client,
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{found.port}", timeout=60) as client,
     ):
         yield app, found, client
 

@@ -287,7 +287,7 @@ async def test_an_event_between_the_last_page_and_the_enabling_is_not_lost(
         monkeypatch.setattr(books.feed, "replay", real)
         await books.pay(amount=2)
         happened = books.ledger.last_timestamp
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await position() < happened:
                 await asyncio.sleep(0.005)
         return page
@@ -445,7 +445,7 @@ async def test_stopping_waits_for_what_is_under_way(books: Books, receiver: Rece
     await asyncio.sleep(0.05)
     assert not life.done()
     receiver.let_go.set()
-    await asyncio.wait_for(life, 5)
+    await asyncio.wait_for(life, 60)
     assert await all_settled(books)
 
 

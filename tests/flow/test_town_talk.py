@@ -72,7 +72,7 @@ async def ask(person: Newcomer, agent: int, amount: int, *, purpose: int = 1) ->
 
 async def until(holds: object) -> None:
     assert callable(holds)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.02)
 
@@ -112,7 +112,7 @@ async def check_greeting(services: Services, person: Newcomer, agent: int) -> No
     talk = services.conversations
     for text in ("hello", "hello?"):
         await talk.send(id=new_id(CLOCK), sender=person.account, recipient=agent, text=text)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await talk.thread(agent, person.account)).unread:
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.1)

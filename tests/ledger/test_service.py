@@ -99,7 +99,7 @@ async def test_payment_moves_money_once_and_balances_of_any_moment_can_be_read(n
 async def test_balance_at_a_past_time_knows_of_expiries(new_engine: Callable[[], Engine]) -> None:
     async with town(new_engine) as ledger:
         (held,) = await ledger.create_transfers([payment(1, flags=int(TransferFlags.PENDING), timeout=1, code=TransferCode.HOLD)])
-        released = await asyncio.wait_for(ledger.wait_for_changes(held.timestamp), 10)
+        released = await asyncio.wait_for(ledger.wait_for_changes(held.timestamp), 60)
         assert await ledger.balance_at(BEN, released - 1) == AccountBalance(held.timestamp, 0, 0, 10, 0)
         assert await ledger.balance_at(BEN, released) == AccountBalance(released, 0, 0, 0, 0)
 

@@ -86,7 +86,7 @@ async def _serving(scheme: Scheme, book: Logbook) -> AsyncIterator[LoggedSite]:
         scheme.services, receipts=receipts, witnesses=lambda: told[0].statuses, audited=lambda: told[0].audit
     )
     app = create_app(services)
-    async with listening(app, host="127.0.0.1", port=0) as address, httpx2.AsyncClient(base_url=address, timeout=20) as client:
+    async with listening(app, host="127.0.0.1", port=0) as address, httpx2.AsyncClient(base_url=address, timeout=60) as client:
         told.append(LoggedSite(Site(scheme, app, int(address.rpartition(":")[2]), client), book))
         try:
             yield told[0]

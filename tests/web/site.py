@@ -178,5 +178,5 @@ async def serving(folder: Path, clock: PatientClock | None = None, **settings: A
     """A scheme in `folder` behind its server, in this event loop."""
     async with opened(folder, clock or PatientClock(), **settings) as scheme:
         app = create_app(scheme.services)
-        async with listening(app, host="127.0.0.1", port=0) as address, httpx2.AsyncClient(base_url=address, timeout=20) as client:
+        async with listening(app, host="127.0.0.1", port=0) as address, httpx2.AsyncClient(base_url=address, timeout=60) as client:
             yield Site(scheme, app, int(address.rpartition(":")[2]), client)

@@ -112,7 +112,7 @@ class Phone:
 
 @asynccontextmanager
 async def phone(site: Site, person: Person | None = None, *, language: str = "en") -> AsyncIterator[Phone]:
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{site.port}", timeout=20) as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{site.port}", timeout=60) as client:
         found = Phone(site, client, language)
         if person is not None:
             await found.sign_in(person)

@@ -32,7 +32,7 @@ asynchronous = pytest.mark.asyncio(loop_scope="module")
 @asynccontextmanager
 async def browser(site: Site, role: StaffRole | None = StaffRole.AUDITOR) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser of somebody of the staff who has signed in, or of anybody."""
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{site.port}", timeout=20) as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{site.port}", timeout=60) as client:
         if role is not None:
             member = await site.staff_member(role)
             link = await site.ok(member, "POST", "/v1/staff/sign-in-links")
