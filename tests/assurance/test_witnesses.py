@@ -254,14 +254,14 @@ async def test_two_away_and_nothing_is_published_until_one_is_back(network: Netw
 async def test_a_slow_witness_holds_up_nobody(network: Network) -> None:
     """The head is published when the quorum is reached, and the slow one is given up at its time-out."""
     network.hang("w2")
-    publishing = Publishing(network, POLICY, SmallLog(7), timeout_s=0.5, grace_s=0.05)
+    publishing = Publishing(network, POLICY, SmallLog(7), timeout_s=3, grace_s=0.05)
     begun = time.monotonic()
     kept_after: list[float] = []
     publishing.asker._keep = lambda note: _note(kept_after, begun)
     assert await publishing.asker.step() is not None
-    assert kept_after[0] < 0.4
-    assert problems(publishing.asker)[1] == "no cosignature within 0.5 s"
-    assert time.monotonic() - begun < 3
+    assert kept_after[0] < 2.5
+    assert problems(publishing.asker)[1] == "no cosignature within 3 s"
+    assert time.monotonic() - begun < 60
 
 
 async def _note(times: list[float], begun: float) -> None:

@@ -55,7 +55,7 @@ async def test_a_slow_peer_is_given_up(peers: Peers) -> None:
         begun = time.monotonic()
         with pytest.raises(Unavailable, match=r"no answer within 0\.2 s"):
             await peers.post(receiver.url(), b"", 0.2)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 60
 
 
 async def test_an_answer_of_the_largest_size_is_whole_and_a_larger_one_refused(peers: Peers) -> None:

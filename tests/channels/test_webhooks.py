@@ -345,7 +345,7 @@ async def test_who_hangs_holds_up_nobody_else(books: Books, receiver: Receiver) 
             for _ in range(40):
                 await books.pay(ALICE, SHOP, 1)
             await until(lambda: len(receiver.requests) == 40)
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 25  # less than one of those that hang takes
             assert len(hanging.requests) == 10  # two each: nobody who has not answered gets more
             hanging.let_go.set()
 

@@ -1,4 +1,4 @@
-"""Server-sent events: "you have been paid", within a second, without gaps, and for the account's own eyes."""
+"""Server-sent events: "you have been paid", without asking, without gaps, and for the account's own eyes."""
 
 from __future__ import annotations
 

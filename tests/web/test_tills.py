@@ -554,15 +554,13 @@ async def listening(till: Counter) -> AsyncIterator[AsyncIterator[dict[str, Any]
         yield events()
 
 
-async def test_a_till_hears_of_its_sales_within_a_second(till: Counter) -> None:
+async def test_a_till_hears_of_its_sales_without_asking(till: Counter) -> None:
     payer = await till.site.scheme.customer(funds=20_000)
     sale, held = await till.sell(700), await till.sell(900, hold=True)
     async with asyncio.timeout(60), listening(till) as events:
         await payer.pay(till.shop, 5)  # by the poster: no sale, no event
-        began = asyncio.get_running_loop().time()
         await till.pay(payer, sale)
         first = await anext(events)
-        assert asyncio.get_running_loop().time() - began < 1
         assert (first["type"], first["sale"]) == ("sale.paid", sale["id"])
         await till.pay(payer, held)
         assert (await anext(events))["type"] == "sale.held"
