@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from counterfoil.clock import SystemClock
 from counterfoil.serving.frames import Frames, ToHouse, Welcome
 from counterfoil.serving.places import FOLDER, HTTP, ORDERS, bind
@@ -107,6 +109,31 @@ async def test_a_slow_reader_stops_the_house_and_gets_all(tmp_path: Path) -> Non
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(PIECES):
             assert await reader.readexactly(len(PIECE)) == PIECE
+        await gone(writer)
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.005], ids=["ahead", "one by one"])
+async def test_whoever_reads_no_answer_gets_so_many_and_all_in_the_end(tmp_path: Path, pause_s: float) -> None:
+    """Each answer comes in one piece: its end is there when the reader's way is found to be full."""
+    answer, count, sent = PIECE + PIECE[:40_000], 300, 0
+
+    async def house(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(answer), answer))
+                await writer.drain()
+                sent += len(answer)
+
+    async with asyncio.timeout(WAIT_S), worker(tmp_path, house) as port:
+        reader, writer = await connected(port)
+        for _ in range(count):
+            writer.write(b"GET /long HTTP/1.1\r\nHost: test\r\n\r\n")
+            await asyncio.sleep(pause_s)
+        assert await standing_still(lambda: sent) < HELD_MAX
+        for _ in range(count):
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(len(answer)) == answer
         await gone(writer)
 
 

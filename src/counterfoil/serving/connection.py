@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
     # What is under way
 
     def _enqueue(self, exchange: Exchange) -> None:
-        if self._current is None:
+        if self._current is None and not self._client_is_slow:
             self._begin(exchange)
         else:
             self._ahead.append(exchange)

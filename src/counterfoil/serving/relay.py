@@ -300,6 +300,7 @@ class Upstream(asyncio.Protocol):
             return
         self.exchange = exchange.upstream = None
         if self._keep_alive and self._transport is not None:
+            self.pause_answer(paused=False)  # whoever was slow is not the next one's matter
             self._released(self)
         else:
             self._lost(self, None)
