@@ -146,6 +146,30 @@ def test_a_publisher_ends_when_nobody_holds_its_standard_input(tmp_path: Path) -
     assert (ended.returncode, ended.stdout) == (0, b"ready\n"), ended.stderr
 
 
+def test_a_publisher_whose_server_ends_before_it_has_said_what_to_do_ends_quietly() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "counterfoil.publishing"], input=b'{"data": ', capture_output=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, b"", b"")
+
+
+def test_a_publisher_that_cannot_work_says_why_and_no_more(tmp_path: Path) -> None:
+    settings = msgspec.json.encode(Config(data=str(tmp_path / "nothing")))
+    with subprocess.Popen(
+        [sys.executable, "-m", "counterfoil.publishing"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as publisher:
+        assert publisher.stdin is not None
+        publisher.stdin.write(settings + b"\n")
+        publisher.stdin.flush()  # and it stays open, as a server's does
+        assert publisher.wait(60) == 1
+        assert publisher.stdout is not None
+        assert publisher.stderr is not None
+        said = (publisher.stdout.read() + publisher.stderr.read()).decode()
+    assert "publisher_cannot_work" in said
+    assert "Fatal" not in said
+    assert "Traceback" not in said
+
+
 async def test_a_publisher_that_cannot_work_is_tried_again_and_can_be_stopped(tmp_path: Path) -> None:
     """Its folder holds no scheme, so it never gets ready."""
     publisher = PublisherProcess(Config(data=str(tmp_path / "nothing")))

@@ -6,6 +6,7 @@ It ends when its standard input does, so it never outlives the server; what was 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -24,11 +25,15 @@ READY = b"ready\n"
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # a Ctrl-C is for the server, which ends its publisher last
-    config = msgspec.json.decode(sys.stdin.buffer.readline(), type=Config)
+    settings = sys.stdin.buffer.readline()
+    if not settings.endswith(b"\n"):  # the server was gone before it had said what to do
+        sys.exit(1)
+    config = msgspec.json.decode(settings, type=Config)
     stop = threading.Event()
 
     def wait_for_the_end() -> None:
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 1):  # past Python's buffer, whose lock would outlive this thread when the process ends
+            pass
         stop.set()
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
