@@ -14,7 +14,7 @@ help:
 	@echo "make demo         a small town that trades: prints addresses and log-ins"
 	@echo "make test         everything: lint, types, import contracts, all tests"
 	@echo "make check        the quick part of it"
-	@echo "make product      what is needed to run it, into .venv; make servers: with clients of PostgreSQL and TigerBeetle, too"
+	@echo "make product      what is needed to run it, into .venv; make servers: with clients of PostgreSQL, TigerBeetle and SMPP, too"
 	@echo "make bench        measure, beside raw engines and what others use; BENCH=--help says how much and what else"
 	@echo "make first-load   measure wallet and till on slow networks, and write docs/reference/first-load.md"
 	@echo "make screenshots  picture every page, in all sizes, languages and themes, into screenshots/"
@@ -53,7 +53,7 @@ docs: tests
 lock: tests
 	$(BIN)/python -m pip install --quiet --only-binary :all: uv==0.13.9
 	$(LOCK) --group build --output-file requirements.lock
-	$(LOCK) --group build --extra postgres --extra tigerbeetle --constraints requirements.lock --output-file requirements-servers.lock
+	$(LOCK) --group build --extra postgres --extra smpp --extra tigerbeetle --constraints requirements.lock --output-file requirements-servers.lock
 	$(LOCK) --group build --group dev --constraints requirements-servers.lock --output-file requirements-dev.lock
 	$(COMPILE) bench/peers-requirements.in --output-file bench/peers-requirements.txt
 

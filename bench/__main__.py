@@ -14,13 +14,14 @@ import argparse
 import logging
 import sys
 
-from bench import engines, growth, ledger, payments, peers, report, soak, verifier
+from bench import engines, growth, ledger, payments, peers, report, soak, ussd, verifier
 from bench.measure import QUICK_RESULTS, RESULTS, Options, Workload, observe, print_table, read_results, write_results
 from counterfoil.commands import logs
 
 WORKLOADS: list[Workload] = [
     *engines.WORKLOADS,
     *payments.WORKLOADS,
+    *ussd.WORKLOADS,
     *peers.WORKLOADS,
     *growth.WORKLOADS,
     *soak.WORKLOADS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from counterfoil.config import FILE_NAME, NOT_SETTINGS, Config, cluster_of, load
+from counterfoil.config import FILE_NAME, NOT_SETTINGS, Config, UssdGateway, cluster_of, load
 from counterfoil.errors import Malformed
 
 
@@ -116,6 +116,9 @@ def test_the_file_is_read_strictly(tmp_path: Path, line: str) -> None:
         ("data", ""),
         ("port", -1),
         ("port", 65_536),
+        ("quiet_from", 24),
+        ("quiet_until", -1),
+        ("texts_per_week", 101),
         ("origin", ""),
         ("origin", "a b"),
         ("origin", "a+b"),
@@ -210,3 +213,59 @@ def test_a_server_is_named_as_its_own_library_takes_it(url: str) -> None:
 def test_a_cluster_is_named_by_its_addresses_and_its_number() -> None:
     config = load({"COUNTERFOIL_LEDGER": "tigerbeetle://10.0.0.1:3000,[::1]:3001?cluster=7"})
     assert cluster_of(config.ledger) == ("10.0.0.1:3000,[::1]:3001", 7)
+
+
+SECRET = "a-secret-of-a-gateway"
+USSD = f'[[ussd]]\nname = "main"\nkind = "africastalking"\nsecret = "{SECRET}"\n'
+
+
+def test_ussd_gateways_are_tables_of_the_file(tmp_path: Path) -> None:
+    config = load(folder_with(tmp_path, f'port = 1\n{USSD}addresses = ["203.0.113.0/24", "2001:db8::1"]\n{USSD.replace("main", "spare")}'))
+    assert [gateway.name for gateway in config.ussd] == ["main", "spare"]
+    assert config.ussd[0] == UssdGateway(
+        name="main", kind="africastalking", secret=SECRET, addresses=("203.0.113.0/24", "2001:db8::1")
+    )  # fmt: skip
+    assert SECRET not in repr(config)
+    assert "main" in repr(config)
+
+
+def test_the_environment_cannot_set_gateways_and_says_so() -> None:
+    with pytest.raises(Malformed, match=f"COUNTERFOIL_USSD: can only be set in {FILE_NAME}"):
+        load({"COUNTERFOIL_USSD": "[]"})
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ('name = "Main"', "ussd.name"),
+        ('name = ""', "ussd.name"),
+        (f'name = "{"x" * 33}"', "ussd.name"),
+        ('kind = "smoke_signals"', "ussd.kind"),
+        ('secret = "short-secret-15"', "ussd.secret"),
+        ('secret = "with a space in it or two"', "ussd.secret"),
+        ('secret = "with/a/slash/in/it/or/two"', "ussd.secret"),
+        ('addresses = ["203.0.113.1/24"]', "ussd.addresses"),
+        ('addresses = ["gateway.example"]', "ussd.addresses"),
+    ],
+)
+def test_a_gateway_that_cannot_be_is_refused_without_its_secret(tmp_path: Path, line: str, field: str) -> None:
+    name = line.split()[0]
+    settings = "\n".join([each for each in USSD.splitlines() if not each.startswith(name)] + [line])
+    with pytest.raises(Malformed) as refusal:
+        load(folder_with(tmp_path, settings))
+    assert refusal.value.facts["field"] == field
+    assert SECRET not in refusal.value.detail
+
+
+def test_a_gateway_needs_every_field_but_its_addresses_and_takes_no_other(tmp_path: Path) -> None:
+    for name in ("name", "kind", "secret"):
+        settings = "\n".join(each for each in USSD.splitlines() if not each.startswith(name))
+        with pytest.raises(Malformed, match=f"missing required field `{name}`"):
+            load(folder_with(tmp_path, settings))
+    with pytest.raises(Malformed, match="unknown field `adresses`"):
+        load(folder_with(tmp_path, f"{USSD}adresses = []\n"))
+
+
+def test_two_gateways_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Malformed, match=r"ussd\.name: must not be given twice"):
+        load(folder_with(tmp_path, USSD + USSD))

@@ -9,7 +9,7 @@ import pytest
 from counterfoil.clock import SystemClock
 from counterfoil.config import Config
 from counterfoil.errors import Unavailable
-from counterfoil.folder import Cosigned, log_folder, only_process, operator_key
+from counterfoil.folder import Cosigned, log_folder, only_process, operator_key, push_secret
 
 
 def test_the_operators_key_is_made_once_and_is_nobody_elses(tmp_path: Path) -> None:
@@ -42,3 +42,13 @@ def test_a_cosigned_head_is_taken_once_and_the_last_one_counts(tmp_path: Path) -
 def test_a_head_before_there_is_a_log_is_unavailable_and_no_bug(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot be written"):
         Cosigned(Config(data=str(tmp_path))).put(b"one")
+
+
+def test_the_secret_for_push_is_made_once_and_is_not_the_operators_key(tmp_path: Path) -> None:
+    operator = operator_key(tmp_path, SystemClock())
+    assert not (tmp_path / "keys" / "push.p256").exists()
+    first, again = push_secret(tmp_path, SystemClock()), push_secret(tmp_path, SystemClock())
+    assert first == again != bytes(operator)
+    assert len(first) == 32
+    assert (tmp_path / "keys" / "push.p256").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in (tmp_path / "keys").iterdir()) == ["operator.ed25519", "push.p256"]

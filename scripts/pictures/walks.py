@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 from playwright.async_api import expect
 
+from counterfoil.commands.demo.telephones import HOLDERS
 from counterfoil.moments import moment_text
 from scripts.pictures.album import PATIENCE_MS, Album
 from scripts.pictures.town import CLERK_PIN, CLERKS, PIN, SHOP, STAFF
@@ -307,6 +310,34 @@ async def till(album: Album) -> None:
     await page.context.set_offline(False)
 
 
+async def telephone(album: Album) -> None:
+    """The simple telephone: from the code that is dialled to the text that follows a payment."""
+    page = album.page
+    number = next(number for _, language, number in HOLDERS if language == album.language)
+    await album.open("telephone", f"/simulator?number={quote(number)}")
+    async with album.part("telephone-paid"):
+        await page.click("#green")
+        await page.click("#green")
+        await expect(page.locator("[data-state=running]")).to_be_visible()
+        await expect(page.locator("[data-state=menu]")).to_be_visible()
+        await _send(album, "00")  # whatever was left open
+        await album.take("telephone-menu")
+        for typed in ("1", f"@{SHOP}", "1.00"):
+            await _send(album, typed)
+        await album.take("telephone-confirm")
+        await _send(album, PIN, then="last")
+        await expect(page.locator("#texts li:not(.soft)").first).to_contain_text(re.compile("1[.,]00"))
+        await album.take("telephone-paid")
+
+
+async def _send(album: Album, typed: str, *, then: str = "menu") -> None:
+    """Types on the telephone, and waits for what comes back."""
+    await album.page.fill("#typed", typed)
+    await album.page.click("#green")
+    await expect(album.page.locator("[data-state=running]")).to_be_visible()
+    await expect(album.page.locator(f"[data-state={then}]")).to_be_visible()
+
+
 async def _borrow(album: Album, name: str) -> None:
     """Opens the wallet of somebody of the town."""
     key = album.town.key(name)
@@ -343,5 +374,6 @@ WALKS: dict[str, Callable[[Album], Awaitable[None]]] = {
     "basic": basic,
     "staff": staff,
     "public": everybody,
+    "telephone": telephone,
 }
 """Each with a device of its own, by how the names of its pictures begin."""

@@ -100,7 +100,7 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
 def _with_key(parsed: argparse.Namespace) -> Answer:
     """Commands that act through a server with a key of their own."""
     from counterfoil.clock import SystemClock
-    from counterfoil.commands import account, messages, pay, proof, staff
+    from counterfoil.commands import account, announce, messages, pay, proof, staff
     from counterfoil.commands.wallet import Wallet
 
     path = parsed.key or (Path(os.environ["COUNTERFOIL_KEY"]) if os.environ.get("COUNTERFOIL_KEY") else None)
@@ -144,6 +144,10 @@ def _with_key(parsed: argparse.Namespace) -> Answer:
         "proposals": staff.proposals,
         "approve": staff.approve,
         "reject": staff.reject,
+        "announce": announce.announce,
+        "announcement": announce.announcement,
+        "reports": announce.reports,
+        "close-report": announce.close_report,
     }
     if (parsed.command, parsed.action) == ("wallet", "create"):
         return account.create(path, server or "http://127.0.0.1:8480", parsed, clock)

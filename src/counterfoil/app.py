@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows every other, and the only one that knows the engines by name.
+"""The composition root: the only module that knows every other.
 
 `running(config)` opens a scheme's data folder and runs everything that works in the background; leaving it drains what
 waits and lets go of the folder. One process per folder: the writer of a ledger has no second. With `publishing` it has a
@@ -18,41 +18,47 @@ from typing import Protocol
 import msgspec
 import structlog
 import uvloop
+from sqlalchemy import Connection
 
 from counterfoil.acceptance.service import Acceptance
 from counterfoil.aside import Aside
 from counterfoil.assurance.audits import Audits
 from counterfoil.assurance.running_check import RunningCheck
 from counterfoil.assurance.witnesses import Witnesses, consistency_of
-from counterfoil.channels.conversations import Conversations
+from counterfoil.channels.messaging import Messaging
 from counterfoil.channels.notices import NoticeFollower
 from counterfoil.channels.outgoing import Outgoing
 from counterfoil.channels.peers import Peers
+from counterfoil.channels.push.service import TIMEOUT_S as PUSH_TIMEOUT_S
+from counterfoil.channels.push.service import Push
+from counterfoil.channels.sms.inbound import Inbox
+from counterfoil.channels.sms.service import Heard, Sms
+from counterfoil.channels.sms.types import Inbound
+from counterfoil.channels.ussd.service import Ussd
 from counterfoil.channels.webhooks import Webhooks
 from counterfoil.clock import Clock, SystemClock
-from counterfoil.config import Config, cluster_of
+from counterfoil.config import Config
+from counterfoil.engines import open_newest
 from counterfoil.errors import Unavailable
 from counterfoil.folder import (
     Cosigned,
     audited_path,
-    ledger_path,
     log_folder,
-    newest_path,
     only_process,
     openings_path,
     operator_key,
+    push_secret,
     store_url,
 )
 from counterfoil.ledger.chart import ACCOUNT_FLAGS, AccountCode, Chart
-from counterfoil.ledger.engine import Engine
-from counterfoil.ledger.movable import Movable
 from counterfoil.ledger.service import Ledger
-from counterfoil.ledger.sqlite import SqliteEngine
 from counterfoil.ledger.types import Account, CreateAccountStatus
 from counterfoil.parties.approvals import CIRCULATION, REVERSAL, Approvals, Executor, Kind
 from counterfoil.parties.happenings import Happenings
 from counterfoil.parties.keys import verify
 from counterfoil.parties.service import Parties, PinLimits
+from counterfoil.parties.sim_changes import KIND as LIFT_KIND
+from counterfoil.parties.sim_changes import SimChanges
 from counterfoil.parties.tiers import add_missing
 from counterfoil.parties.tokens import Tokens
 from counterfoil.parties.types import Permission
@@ -61,19 +67,19 @@ from counterfoil.payments.batches import Batches
 from counterfoil.payments.feed import Feed
 from counterfoil.payments.history import History
 from counterfoil.payments.hub import Hub
-from counterfoil.payments.openings import refuse_older
+from counterfoil.payments.receipt_codes import ReceiptCodes, code_key
 from counterfoil.payments.receipts import Receipts
 from counterfoil.payments.recovery import Recovery
-from counterfoil.payments.requests import Requests
+from counterfoil.payments.requests import PaymentRequest, Requests
 from counterfoil.payments.rules import SchemeRules
 from counterfoil.payments.service import Payments
 from counterfoil.payments.staff import StaffPayments
 from counterfoil.payments.standing import StandingOrders
-from counterfoil.publishing.ledger import LedgerFollower, follow
+from counterfoil.payments.watching import Watching
 from counterfoil.publishing.process import PublisherProcess
 from counterfoil.publishing.work import read_policy, rules_in_force
 from counterfoil.serving.house import answering
-from counterfoil.store.database import Store, missing_driver
+from counterfoil.store.database import Store
 from counterfoil.store.migrations import migrate
 from counterfoil.tlog.keys import Signer
 from counterfoil.tlog.known import KnownHeads
@@ -178,7 +184,7 @@ class _Scheme:
         system = SystemAccounts.of(config.currency_ledger)
         self.store = Store.open(store_url(config))
         try:
-            self.engine = _open_newest(config)
+            self.engine = open_newest(config)
         except BaseException:
             self.store.close()
             raise
@@ -195,6 +201,7 @@ class _Scheme:
             sandbox=config.sandbox,
             recovery_delay_s=config.recovery_delay_s,
             recovery_spend_max=config.recovery_spend_max,
+            watcher_notice_s=config.watcher_notice_s,
             pin_limits=PinLimits(per_payment=config.pin_per_payment, per_day=config.pin_per_day),
             time_zone=config.time_zone,
         )
@@ -211,11 +218,13 @@ class _Scheme:
             is_head=is_head,
         )
         self.staff = StaffPayments(self.payments, issuance_account=system.issuance)
-        self.approvals = Approvals(self.store, clock, _kinds(self.staff))
         self.hub = Hub()
-        self.requests = Requests(
-            store=self.store, parties=self.parties, clock=clock, rules=self.payments.rules, told=self.hub.about_requests(clock)
+        self.messaging = Messaging(
+            config, store=self.store, parties=self.parties, clock=clock, hub=self.hub, scheme_account=system.issuance
         )
+        self.approvals = Approvals(self.store, clock, _kinds(self.staff, self.parties.sim_changes) | self.messaging.kinds)
+        self._tell_listeners = self.hub.about_requests(clock)
+        self.requests = Requests(store=self.store, parties=self.parties, clock=clock, rules=self.payments.rules, told=self._tell_of_request)
         happenings = Happenings(self.store)
         self.notices = NoticeFollower(happenings, self.hub)
         self.batches = Batches(self.payments, clock)
@@ -223,6 +232,19 @@ class _Scheme:
         self.recovery = Recovery(self.payments, clock)
         self.feed = Feed(ledger=self.ledger, store=self.store, clock=clock)
         self.webhooks = Webhooks(store=self.store, feed=self.feed, clock=clock, outgoing=Outgoing(sandbox=config.sandbox))
+        codes = ReceiptCodes(code_key(bytes(operator_key(config.folder, clock))), store=self.store, clock=clock)
+        self.watching = Watching(self.parties.watchers, feed=self.feed, clock=clock, receipt_codes=codes)
+        self.push = Push(
+            store=self.store,
+            feed=self.feed,
+            hub=self.hub,
+            happenings=happenings,
+            clock=clock,
+            outgoing=Outgoing(sandbox=config.sandbox, timeout_s=PUSH_TIMEOUT_S),
+            secret=lambda: push_secret(config.folder, clock),
+            contact=f"https://{config.origin}",
+            scheme_name=config.scheme_name,
+        )
         self._check = RunningCheck(self.engine, self.ledger, clock, interval_s=config.check_interval_s)
         self._log = _Log(config, clock, published, policy) if publishing else None
         self._receipts = Receipts(openings_path(config), published)
@@ -230,6 +252,25 @@ class _Scheme:
         self._writers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         tokens, history = Tokens(self.store, self.parties.directory, clock), History(ledger=self.ledger, store=self.store)
+        self.ussd = Ussd(
+            store=self.store,
+            parties=self.parties,
+            payments=self.payments,
+            requests=self.requests,
+            history=history,
+            ledger=self.ledger,
+            config=config,
+            clock=clock,
+        )
+        self.sms = Sms(
+            config=config,
+            store=self.store,
+            feed=self.feed,
+            clock=clock,
+            codes=codes.tell,
+            heard=Heard(received=self._receive, answer=self.ussd.answer, ended=self.ussd.ended),
+        )
+        self.requests.tell = self._tell_of_new_request
         key = operator_key(config.folder, clock)
         acceptance = Acceptance(
             config,
@@ -260,16 +301,45 @@ class _Scheme:
             history=history,
             feed=self.feed,
             webhooks=self.webhooks,
+            push=self.push,
             hub=self.hub,
-            conversations=Conversations(store=self.store, parties=self.parties, clock=clock, hub=self.hub),
+            conversations=self.messaging.conversations,
+            announcements=self.messaging.announcements,
+            reports=self.messaging.reports,
+            ussd=self.ussd,
+            sms=self.sms,
+            inbox=Inbox(
+                config=config,
+                store=self.store,
+                parties=self.parties,
+                payments=self.payments,
+                requests=self.requests,
+                ledger=self.ledger,
+                history=history,
+                clock=clock,
+            ),
             happenings=happenings,
             acceptance=acceptance,
             is_running=self._is_running,
             last_check=lambda: self._check.result,
             receipts=self._receipts,
+            receipt_codes=codes,
             witnesses=self._log.witnesses.status if self._log else no_witnesses,
             audited=Audits(audited_path(config), policy, is_head).newest,
         )
+
+    def _tell_of_request(self, request: PaymentRequest) -> None:
+        self._tell_listeners(request)
+        if request.payer in self.push.accounts:
+            self.push.written()
+
+    def _tell_of_new_request(self, connection: Connection, request: PaymentRequest) -> None:
+        self.push.asked(connection, request)
+        if self.config.sms:
+            self.sms.money.asked(connection, request)
+
+    async def _receive(self, text: Inbound) -> None:
+        await self.services.inbox.receive(text)
 
     def start(self, group: asyncio.TaskGroup) -> None:
         self._writers = [group.create_task(self.store.run()), group.create_task(self.ledger.run())]
@@ -322,7 +392,8 @@ class _Scheme:
         self.engine.close()
 
     def _parts(self) -> list[_Part]:
-        parts: list[_Part] = [self.batches, self.standing, self.recovery, self.feed, self.webhooks, self.notices, self._check]
+        parts: list[_Part] = [self.batches, self.standing, self.recovery, self.feed, self.webhooks, self.notices, self.ussd, self._check]
+        parts += [self.messaging.announcements, self.messaging.held, self.push, self.watching, self.sms]
         return [*parts, self._log] if self._log else parts
 
     def _is_running(self) -> bool:
@@ -383,7 +454,7 @@ class _Log:
         self._cosigned.put(note.encode())
 
 
-def _kinds(staff: StaffPayments) -> dict[str, Kind]:
+def _kinds(staff: StaffPayments, sim_changes: SimChanges) -> dict[str, Kind]:
     """What staff can propose, and how it is done once a second person agrees."""
 
     def kind(permissions: tuple[Permission, Permission], execute: Executor) -> Kind:
@@ -394,6 +465,9 @@ def _kinds(staff: StaffPayments) -> dict[str, Kind]:
         "issue": kind(CIRCULATION, staff.issue),
         "withdrawal": kind(CIRCULATION, staff.withdraw),
         "reversal": kind(REVERSAL, staff.reverse),
+        LIFT_KIND: Kind(
+            propose=Permission.RECOVER, approve=Permission.FREEZE, execute=sim_changes.lift_by_staff, check=sim_changes.check_lift
+        ),
     }
 
 
@@ -402,54 +476,3 @@ def _rules(config: Config, store: Store) -> SchemeRules:
     with store.writing() as connection:
         add_missing(connection, config.currency_digits)
         return rules_in_force(config, connection)
-
-
-def open_engine(config: Config) -> Engine:
-    """The ledger of the scheme, on the engine that the settings name. Only for the process that holds the folder.
-
-    Raises Unavailable when it cannot be reached or another process writes it, Refused when it cannot be worked with.
-    """
-    try:
-        if config.ledger.startswith("postgresql://"):
-            from counterfoil.ledger.postgres import PostgresEngine
-
-            return PostgresEngine.open(config.ledger)
-        if config.ledger:
-            from counterfoil.ledger.tigerbeetle import TigerBeetleEngine
-
-            return TigerBeetleEngine.open(*cluster_of(config.ledger), mark=newest_path(config))
-    except ModuleNotFoundError as error:
-        raise missing_driver(error) from None
-    return SqliteEngine.open(ledger_path(config))
-
-
-def _open_newest(config: Config) -> Engine:
-    """As `open_engine`; Conflict where the log has movements that the ledger does not know."""
-    engine = open_engine(config)
-    try:
-        refuse_older(engine.last_timestamp, openings_path(config))
-    except BaseException:
-        engine.close()
-        raise
-    return engine
-
-
-def open_movable(config: Config, *, in_use: bool) -> Movable:
-    """The ledger of the scheme for a move. Opens, and raises, as `open_engine` does. `in_use`: it is the scheme's, so it may not have lost anything."""
-    try:
-        if config.ledger.startswith("postgresql://"):
-            from counterfoil.ledger.postgres import PostgresEngine
-
-            return PostgresEngine.open(config.ledger)
-        if config.ledger:
-            from counterfoil.ledger.tigerbeetle_move import TigerBeetlePlace
-
-            return TigerBeetlePlace.open(*cluster_of(config.ledger), mark=newest_path(config) if in_use else None)
-    except ModuleNotFoundError as error:
-        raise missing_driver(error) from None
-    return SqliteEngine.open(ledger_path(config))
-
-
-def follow_ledger(config: Config) -> LedgerFollower:
-    """The ledger of the scheme, for reading beside whoever writes it."""
-    return follow(config)

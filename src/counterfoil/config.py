@@ -6,6 +6,7 @@ limit must never be silently without effect. `docs/reference/settings.md` is gen
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -27,6 +28,111 @@ _HOST = r"(?:\[[0-9a-fA-F:.]+\]|(?:[^]:@/?#%,\s[]|%[0-9a-fA-F]{2})*)(?::[0-9]*)?
 _PART = r"(?:[^:@/?#%\s]|%[0-9a-fA-F]{2})*"
 _POSTGRES = re.compile(rf"postgresql://(?:{_PART}(?::{_PART})?@)?{_HOST}(?:,{_HOST})*(?:/{_PART})?(?:\?(?:[^#%\s]|%[0-9a-fA-F]{{2}})*)?")
 """Stricter than libpq: what it made of a password that is not spelled right, it would tell everybody."""
+
+
+ONLY_IN_THE_FILE = frozenset({"ussd", "sms"})
+"""Settings that are tables, which the environment has no words for; and secrets stand in them."""
+USSD_KINDS = ("africastalking", "crossgate", "hollatags", "infobip", "sendexa")
+"""Kinds of USSD gateways that call us over HTTP: the modules of `channels.gateways` that read them."""
+
+
+class UssdGateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A USSD gateway that calls us at /ussd/NAME/SECRET: one table `[[ussd]]` of the file.
+
+    Attributes:
+        name: its name here, in addresses and logs; sessions of two gateways never meet.
+        kind: whose form it speaks, one of USSD_KINDS.
+        secret: 16 characters or more that only the gateway is told: it has no other way to show who it is.
+        addresses: networks that it calls from, such as "203.0.113.0/24"; empty for any.
+    """
+
+    name: str
+    kind: str
+    secret: str
+    addresses: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", self.name, re.ASCII):
+            raise Malformed("ussd.name", "must be 1 to 32 small letters, digits, - or _, and begin with a letter")
+        if self.kind not in USSD_KINDS:
+            raise Malformed("ussd.kind", f"must be one of {', '.join(USSD_KINDS)}")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", self.secret, re.ASCII):
+            raise Malformed("ussd.secret", "must be 16 to 128 letters, digits, - or _")
+        for address in self.addresses:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError:
+                raise Malformed("ussd.addresses", "must be networks like 203.0.113.0/24 or single addresses") from None
+
+    def __repr__(self) -> str:
+        """For logs and traces: without the secret."""
+        return f"UssdGateway(name={self.name!r}, kind={self.kind!r}, secret='***', addresses={self.addresses!r})"
+
+
+SMS_KINDS = {"kannel": ("http", "https"), "http": ("http", "https"), "smpp": ("smpp", "smpps"), "sandbox": ()}
+"""Kinds of SMS gateways, and how the addresses of each begin."""
+
+
+class SmsGateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A gateway that carries text messages: one table `[[sms]]` of the file. The first that works is used, in the order of the file.
+
+    Attributes:
+        name: its name here, in addresses, metrics and logs.
+        kind: whose form it speaks, one of SMS_KINDS. "sandbox" sends nothing, and is for sandboxes only.
+        url: where it takes texts, such as "http://127.0.0.1:13013/cgi-bin/sendsms", or "smpp://192.0.2.7:2775".
+        user: who we are there; not for the kind "http".
+        password: that user's; of the kind "http" the bearer token.
+        sender: what phones show as the sender: a number or at most 11 letters and digits; empty for the gateway's own.
+        callback: our own address as the gateway reaches it, such as "http://127.0.0.1:8480"; empty for no delivery reports.
+        secret: 16 characters or more in the addresses that the gateway calls, /sms/NAME/SECRET/report and .../in; empty if it calls none.
+        addresses: networks that it calls from, such as "203.0.113.0/24"; empty for any.
+        rate_per_s: texts that it is given in a second at most.
+        part_cost: minor units that each part of a text costs.
+    """
+
+    name: str
+    kind: str
+    url: str = ""
+    user: str = ""
+    password: str = ""
+    sender: str = ""
+    callback: str = ""
+    secret: str = ""
+    addresses: tuple[str, ...] = ()
+    rate_per_s: int = 10
+    part_cost: int = 0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", self.name, re.ASCII):
+            raise Malformed("sms.name", "must be 1 to 32 small letters, digits, - or _, and begin with a letter")
+        if self.kind not in SMS_KINDS:
+            raise Malformed("sms.kind", f"must be one of {', '.join(SMS_KINDS)}")
+        beginnings = [f"{scheme}://" for scheme in SMS_KINDS[self.kind]]
+        if bool(self.url) != bool(beginnings) or not self.url.startswith(tuple(beginnings) or ""):
+            raise Malformed("sms.url", f"must begin with {' or '.join(beginnings)}" if beginnings else "must be empty for this kind")
+        if re.search(r"[@?#\s]", self.url):
+            raise Malformed("sms.url", "must be without user, query and spaces: these have settings of their own")
+        if not re.fullmatch(r"(\+?[0-9]{1,15}|[A-Za-z0-9 ]{1,11})?", self.sender, re.ASCII):
+            raise Malformed("sms.sender", "must be a number, or at most 11 letters and digits")
+        if not re.fullmatch(r"(https?://[^@?#\s/]+)?", self.callback, re.ASCII):
+            raise Malformed("sms.callback", "must be like http://127.0.0.1:8480, without a path")
+        if not re.fullmatch(r"([A-Za-z0-9_-]{16,128})?", self.secret, re.ASCII):
+            raise Malformed("sms.secret", "must be 16 to 128 letters, digits, - or _")
+        if self.callback and not self.secret:
+            raise Malformed("sms.secret", "must be set where there is a callback")
+        for address in self.addresses:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError:
+                raise Malformed("sms.addresses", "must be networks like 203.0.113.0/24 or single addresses") from None
+        if not 1 <= self.rate_per_s <= 1_000:
+            raise Malformed("sms.rate_per_s", "must be 1 to 1000")
+        if not 0 <= self.part_cost <= 1_000_000_000:
+            raise Malformed("sms.part_cost", "must be 0 to 1000000000 minor units")
+
+    def __repr__(self) -> str:
+        """For logs and traces: without password and secret."""
+        return f"SmsGateway(name={self.name!r}, kind={self.kind!r}, url={self.url!r}, password='***', secret='***')"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,11 +158,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         body_size_max: bytes of a request body.
         check_interval_s: seconds between two runs of the conservation check inside the server; 0 is never.
         recovery_delay_s: seconds between asking for recovery of an account and its new key taking effect.
-        recovery_spend_max: minor units a day that may leave an account while a recovery of it waits.
+        recovery_spend_max: minor units a day that may leave an account while a recovery of it waits, and by PIN after a change of SIM.
+        watcher_notice_s: seconds for which a watcher whom an account's holder takes away is still told everything.
         pin_per_payment: minor units that one payment by PIN may take; devices sign for more.
         pin_per_day: minor units a day that payments by PIN may take from an account, fees included.
         witness_interval_s: seconds between two rounds in which the policy's witnesses are asked to cosign the log.
         time_zone: whose days and months the limits count, such as "Africa/Nairobi".
+        quiet_from: hour, 0 to 23 in that time zone, from which texts wait that are neither about a payment nor about security.
+        quiet_until: hour in which they go; the same as quiet_from: they never wait.
+        texts_per_week: such texts to one person from Monday to Sunday: what the scheme writes to many, and messages to whoever has no app.
+        ussd: USSD gateways that may call: tables `[[ussd]]` with name, kind, secret and addresses.
+        sms: SMS gateways, the first that works is used: tables `[[sms]]` with name, kind, url and so on.
     """
 
     data: str = "./data"
@@ -77,10 +189,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     check_interval_s: int = 600
     recovery_delay_s: int = 72 * 3600
     recovery_spend_max: int = 2_000
+    watcher_notice_s: int = 72 * 3600
     pin_per_payment: int = 5_000
     pin_per_day: int = 10_000
     witness_interval_s: int = 10
     time_zone: str = "UTC"
+    quiet_from: int = 21
+    quiet_until: int = 7
+    texts_per_week: int = 3
+    ussd: tuple[UssdGateway, ...] = ()
+    sms: tuple[SmsGateway, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -102,9 +220,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ("queue_size_max", "body_size_max", "witness_interval_s"):
             if getattr(self, name) < 1:
                 raise Malformed(name, "must be at least 1")
-        for name in ("check_interval_s", "recovery_delay_s", "recovery_spend_max", "pin_per_payment", "pin_per_day"):
+        for name in ("check_interval_s", "recovery_delay_s", "recovery_spend_max", "watcher_notice_s", "pin_per_payment", "pin_per_day"):
             if getattr(self, name) < 0:
                 raise Malformed(name, "must not be negative")
+        self._check_gateways()
+
+    def _check_gateways(self) -> None:
+        for name in ("quiet_from", "quiet_until"):
+            if not 0 <= getattr(self, name) <= 23:
+                raise Malformed(name, "must be 0 to 23")
+        if not 0 <= self.texts_per_week <= 100:
+            raise Malformed("texts_per_week", "must be 0 to 100")
+        if len({gateway.name for gateway in self.ussd}) != len(self.ussd):
+            raise Malformed("ussd.name", "must not be given twice")
+        if len({gateway.name for gateway in self.sms}) != len(self.sms):
+            raise Malformed("sms.name", "must not be given twice")
+        if not self.sandbox and any(gateway.kind == "sandbox" for gateway in self.sms):
+            raise Malformed("sms.kind", "sandbox is for sandboxes only: it sends nothing")
 
     def __repr__(self) -> str:
         """For logs and traces: without passwords."""
@@ -115,6 +247,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def currency(self) -> Currency:
         return Currency(code=self.currency_code, digits=self.currency_digits, ledger=self.currency_ledger)
+
+    @property
+    def text_part_cost(self) -> int | None:
+        """Minor units of each part of a text by the gateway that is used first; None where that is not known."""
+        return (self.sms[0].part_cost or None) if self.sms else None
 
     @property
     def folder(self) -> Path:
@@ -169,6 +306,8 @@ def _from_text(name: str, text: str) -> str | int | bool | tuple[str, ...]:
     kind = get_type_hints(Config).get(name.removeprefix(PREFIX).lower())
     if kind is None or name != name.upper():
         raise Malformed(name, "there is no such setting")
+    if name.removeprefix(PREFIX).lower() in ONLY_IN_THE_FILE:
+        raise Malformed(name, f"can only be set in {FILE_NAME}")
     if kind is int:
         if not re.fullmatch(r"-?[0-9]{1,18}", text):
             raise Malformed(name, "must be a whole number")

@@ -188,6 +188,12 @@ class MessagesBlocked(Forbidden):
     """One of you has blocked messages between you."""
 
 
+class WritingStopped(Forbidden):
+    """You cannot write to anybody for a while, because of a message that was reported."""
+
+    retry = Retry.LATER
+
+
 class RecoveryWaiting(Forbidden):
     """A recovery of this account is waiting; until its delay is over only small payments are possible."""
 

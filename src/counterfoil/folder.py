@@ -3,6 +3,7 @@
 lock                    held by the one process that writes
 counterfoil.toml        settings (see `config`)
 keys/operator.ed25519   signs acknowledgements and the log's heads
+keys/push.p256          says to push services who sends (VAPID); made when the first device asks for its public half
 ledger.sqlite           the ledger, unless the settings name a server for it
 store.sqlite            people and orders, unless the settings name a server for them
 ledger.newest           of a ledger on TigerBeetle: the newest moment that was acknowledged
@@ -48,11 +49,24 @@ def only_process(folder: Path) -> Iterator[None]:
 
 def operator_key(folder: Path, clock: Clock) -> SigningKey:
     """The operator's signing key, made at the first start: 32 bytes in DATA/keys/operator.ed25519, for the owner's eyes only."""
+    return SigningKey(_kept_secret(folder, "operator.ed25519", clock))
+
+
+def push_secret(folder: Path, clock: Clock) -> bytes:
+    """What the operator's key for Web Push follows from, made when it is first asked for: 32 bytes in DATA/keys/push.p256.
+
+    Subscriptions are bound to it: when it is lost, nobody is woken until their wallet subscribes anew.
+    """
+    return _kept_secret(folder, "push.p256", clock)
+
+
+def _kept_secret(folder: Path, name: str, clock: Clock) -> bytes:
+    """32 random bytes in DATA/keys, for the owner's eyes only; made once."""
     keys = folder / "keys"
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = keys / "operator.ed25519"
+    path = keys / name
     if not path.exists():
-        draft = keys / "operator.ed25519.draft"
+        draft = keys / f"{name}.draft"
         draft.unlink(missing_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -65,7 +79,7 @@ def operator_key(folder: Path, clock: Clock) -> SigningKey:
             os.fsync(folder_descriptor)  # the name must last as long as the first receipt that it signs
         finally:
             os.close(folder_descriptor)
-    return SigningKey(path.read_bytes())
+    return path.read_bytes()
 
 
 def store_url(config: Config) -> str:

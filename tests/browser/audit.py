@@ -23,7 +23,7 @@ from tests.browser.tools import tool
 TARGET_MIN = 48
 """CSS pixels that what is touched is high and wide. Source: Material Design; WCAG 2.2 §2.5.8 asks for 24, §2.5.5 for 44."""
 
-CATALOGUES = Path(__file__).parents[2] / "src/counterfoil/web/i18n"
+CATALOGUES = Path(__file__).parents[2] / "src/counterfoil/i18n"
 KEPT = {"QR", "PIN", "PDF", "CSV", "SMS", "JSON", "ID", "OK", "URL", "UTC", "NFC"}
 """Words that are the same in every language."""
 

@@ -15,9 +15,9 @@ import zxingcpp
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from counterfoil.i18n import Language
 from counterfoil.ids import id_text
 from counterfoil.payments.orders import OrderKind
-from counterfoil.web.i18n import Language
 from tests.browser.audit import audit, tidy
 from tests.browser.device import DESKTOP, PHONE, device
 from tests.scheme import Person

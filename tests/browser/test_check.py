@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from counterfoil.i18n import Language
 from counterfoil.ids import id_text
-from counterfoil.web.i18n import Language
 from counterfoil.web.proof_words import words
 from tests.browser.device import WITHOUT_ED25519
 from tests.browser.forge import WITNESSES
@@ -285,7 +285,7 @@ async def test_the_picture_has_words_for_those_who_do_not_see_it(browser: Browse
 
 def codes() -> set[str]:
     """Every finding that the check can make."""
-    text = "".join((STATIC / name).read_text("utf-8") for name in ("verify.js", "views.js"))
+    text = "".join((STATIC / name).read_text("utf-8") for name in ("verify.js", "views.js", "code.js"))
     steps = set(re.findall(r'"([a-z]+)"', re.search(r"STEPS = \[(.*?)\]", text)[1]))  # type: ignore[index]
     found = set(re.findall(r'Finding\(\s*"\w+",\s*"([a-z0-9_.]+)"', text)) | set(re.findall(r'step\("\w+", "([a-z0-9_.]+)"', text))
     found |= set(re.findall(r'fromBase64\([^"]*"([a-z0-9_.]+)"\)', text)) | {"skipped"}

@@ -15,11 +15,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from counterfoil.acceptance import emv
+from counterfoil.i18n.particles import particle
 from counterfoil.ids import id_text
 from counterfoil.parties import statements
 from counterfoil.parties.types import KeyAlgorithm
 from counterfoil.payments import fees, forms, orders
-from counterfoil.web.particles import particle
 from tests.browser.conftest import serve_static
 from tests.web.test_words import SOUNDS
 

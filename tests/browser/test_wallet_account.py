@@ -23,8 +23,8 @@ from playwright.async_api import Browser, Page, ViewportSize, expect
 from pypdf import PdfReader
 
 from counterfoil.errors import LimitExceeded, PinNotAllowed
+from counterfoil.i18n import catalogue_words
 from counterfoil.ids import id_text, new_id
-from counterfoil.web.i18n import catalogue_words
 from counterfoil.web.values import base64_text
 from tests.browser.device import DESKTOP, PHONE, WITHOUT_ED25519
 from tests.browser.holders import Holder, borrowing, holding, site_in

@@ -16,7 +16,11 @@ from typing import get_type_hints
 
 import msgspec
 
-from counterfoil.config import PREFIX, Config
+from counterfoil.channels.sms.commands import WORDS, Action
+from counterfoil.channels.ussd.fitting import NAME_SHOWN_MAX, SEPTETS_MAX, UNITS_MAX
+from counterfoil.channels.ussd.screens import CAME, SCREENS
+from counterfoil.channels.ussd.service import ANSWER_S_MAX, RESUME_S
+from counterfoil.config import ONLY_IN_THE_FILE, PREFIX, Config
 from counterfoil.errors import CounterfoilError, Refused, Retry
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -78,7 +82,10 @@ def settings_page() -> str:
         )
         default = f"`{default}`" if default else "empty"
         kind = {str: "text", int: "whole number", bool: "true or false"}.get(kinds[field.name], "list of texts")
-        rows.append(f"| `{field.name}` | `{PREFIX}{field.name.upper()}` | {kind} | {default} | {meanings[field.name]} |")
+        variable = f"`{PREFIX}{field.name.upper()}`"
+        if field.name in ONLY_IN_THE_FILE:
+            kind, variable = "tables", "cannot be set there"
+        rows.append(f"| `{field.name}` | {variable} | {kind} | {default} | {meanings[field.name]} |")
     return _page(
         "# Settings",
         """
@@ -98,12 +105,94 @@ def _attributes(docstring: str) -> Iterator[tuple[str, str]]:
         yield name, " ".join(meaning.split())
 
 
+SMS_USES = {
+    Action.JOIN: ("name", "Opens an account for the number. The answer asks for a PIN to be chosen, with a code."),
+    Action.BALANCE: ("PIN", "What is in the account, and how much of it is set aside."),
+    Action.LAST: ("PIN", "The last five entries, as many as fit in two parts."),
+    Action.PAY: ("payee amount note", "A payment. The answer has the payee's name, the fee, the total and a code."),
+    Action.CASH: ("agent amount", "Cash at an agent: the amount is set aside for an hour, until the agent has handed it over."),
+    Action.ASK: ("payer amount note", "Asks somebody for money; an agent: to take cash for the account. Open for a day."),
+    Action.YES: ("amount", "Pays the newest request. The amount only where the request leaves it open."),
+    Action.NO: ("", "Declines the newest request. At once: nothing moves."),
+    Action.LOCK: ("PIN", "Nothing leaves the account any more, until it is unlocked on the USSD menu or by staff."),
+    Action.LANGUAGE: ("code", "The language in which we write, such as EN, KO or FR."),
+    Action.PIN: ("", "Says that a PIN is never changed by text, and where it is."),
+    Action.HELP: ("", "All commands, in two parts."),
+}
+"""What stands behind each word, and what it does."""
+
+
+def sms_commands_page() -> str:
+    """Every command by text, in every language."""
+    assert set(SMS_USES) == set(WORDS), set(SMS_USES) ^ set(WORDS)
+    codes = list(next(iter(WORDS.values())))
+    rows = []
+    for action, (behind, meaning) in SMS_USES.items():
+        words = " | ".join(", ".join(f"`{word}`" for word in WORDS[action][code]) for code in codes)
+        rows.append(f"| {words} | {behind} | {meaning} |")
+    return _page(
+        "# Commands by text",
+        """
+        What people can write to the scheme's number. Words of all languages are understood from everybody, in capitals or
+        not, in full width or not; a payee is a phone number, with spaces or not, `@handle` or a merchant's seven digits; an
+        amount may have a decimal comma and the currency's code.
+
+        A text can be sent in anybody's name. So what moves money or asks for it is answered with a code of four digits, and
+        is done when the same number texts back the code and the PIN, `4821 2580`, within ten minutes. A wrong code ends the
+        question, and three of them in an hour end the hour; only the newest question counts; the same answer again pays
+        once. A wrong PIN counts like everywhere. What only shows something takes the PIN. Texts with a PIN stay on the phone
+        that sent them: their owner has to delete them, and is told so. We keep that a text came, and nothing that it said.
+
+        Each text is answered by one text at most. What is not understood is answered once an hour to one number, what cannot
+        be done ten times; of more than twenty texts a minute nothing is looked at.
+        """,
+        f"| {' | '.join(codes)} | Behind it | What it does |\n|{'---|' * (len(codes) + 2)}\n" + "\n".join(rows),
+    )
+
+
+def ussd_page() -> str:
+    """Every screen of a phone that dials, in the order of the sources."""
+    rows = []
+    for name, sheet in SCREENS.items():
+        then = [f"{number} {label} → {_screen(goes)}" for number, (label, goes) in enumerate(sheet.choices, 1)]
+        if sheet.lists:
+            then.append(f"a list → {_screen(sheet.lists)}")
+        if sheet.reads is not None:
+            then.append(f"reads {sheet.reads.value}")
+        if sheet.ends:
+            then.append("ends")
+        text = sheet.text.replace("\n", "<br>").replace("|", "\\|")
+        marks = "after the PIN" if sheet.private else ""
+        rows.append(f"| `{name}` | {text} | {'<br>'.join(then)} | {marks} | {_screen(sheet.back) if not sheet.ends else ''} |")
+    return _page(
+        "# Screens of simple phones",
+        f"""
+        What a phone shows that dials the scheme's code. On every screen 0 goes back, 00 to the menu and 9 to the next page. A screen
+        has at most {SEPTETS_MAX} characters of the GSM alphabet (GSM-7, an extension character counts two) or {UNITS_MAX} of any other
+        (UCS-2); what is longer goes on the next page, and a PIN agrees to nothing before the last page was shown. Names have
+        {NAME_SHOWN_MAX} characters at most.
+
+        Money moves on the screens `confirm_pay`, `confirm_cash` and `confirm_hold` alone, each time with the PIN. What is private is
+        shown after the PIN, which is asked for once in each session. Whoever dials again within {RESUME_S // 60} minutes is asked
+        whether to go on where the last session broke off, and reads what became of a payment whose PIN had come. A payment that takes
+        longer than {ANSWER_S_MAX:g} seconds goes on without the phone: a text tells how it ended.
+
+        In brackets stands what is done before the next screen is known.
+        """,
+        "| Screen | Text | What follows | Shown | 0 |\n|---|---|---|---|---|\n" + "\n".join(rows),
+    )
+
+
+def _screen(name: str) -> str:
+    return "the screen before" if name == CAME else name if name.startswith("(") else f"`{name}`" if name else ""
+
+
 def _page(*parts: str) -> str:
     note = "<!-- Generated by `make docs` from the code. Change the code. -->"
     return "\n\n".join(textwrap.dedent(part).strip() for part in (parts[0], note, *parts[1:])) + "\n"
 
 
-PAGES = {"errors.md": errors_page, "settings.md": settings_page}
+PAGES = {"errors.md": errors_page, "settings.md": settings_page, "sms-commands.md": sms_commands_page, "ussd.md": ussd_page}
 
 if __name__ == "__main__":
     from tests.flow import dishonest_page  # plays the dishonest operator: only for whoever wants the page

@@ -54,6 +54,25 @@ async def test_a_repeat_by_the_same_device_opens_nothing_twice(scheme: Scheme) -
     assert await scheme.store.read(lambda connection: connection.execute(count).scalar_one()) == 1
 
 
+async def test_whoever_comes_by_a_number_of_the_networks_word_has_a_pin_and_no_device(scheme: Scheme) -> None:
+    enrolment = scheme.parties.enrolment
+    holder = await enrolment.open_by_number(number="0712 345678", name="Amina", language="en", pin=PIN, channel="ussd")
+    assert (holder.name, holder.number, holder.kind, holder.tier) == ("Amina", NUMBER, PartyKind.CUSTOMER, "number_only")
+    assert holder.pin_per_day is None, "nothing but the scheme's own limit for PINs"
+    assert scheme.ledger.account_now(holder.account) is not None
+    await scheme.parties.pins.check(holder.party, PIN)
+    journal = select(tables.events.c.facts).where(tables.events.c.party == holder.party)
+    assert '"channel":"ussd"' in await scheme.store.read(lambda connection: connection.execute(journal).scalar_one())
+    assert [(each.kind, each.number) for each in await scheme.parties.notices.waiting()] == [("welcome", NUMBER)]
+    with pytest.raises(AlreadyTaken):
+        await enrolment.open_by_number(number=NUMBER, name="Amina", language="en", pin=PIN, channel="ussd")
+    for wrong in ({"number": "12"}, {"name": ""}, {"language": "xx"}, {"pin": "1234"}):
+        given = {"number": "+254712345679", "name": "Amina", "language": "en", "pin": PIN, "channel": "ussd"} | wrong
+        with pytest.raises(Malformed):
+            await enrolment.open_by_number(**given)
+    assert await scheme.parties.directory.party_at("+254712345679") is None
+
+
 async def test_the_code_goes_to_the_outbox_and_to_the_caller_in_a_sandbox_only(scheme: Scheme) -> None:
     sent = await scheme.parties.enrolment.send_code("0712345678")
     notice = (await scheme.parties.notices.waiting())[0]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from counterfoil.config import FILE_NAME
 from counterfoil.payments.orders import OrderKind, decode
 from tests.serving.town import Answer, Served, Town, Wire, payment, request, served, wire
 from tests.web.site import signed_body
@@ -20,11 +21,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FORWARDED = "203.0.113."
 JSON = {"Content-Type": "application/json"}
+GATEWAY_SECRET = "0123456789abcdef"
+DIALLED = b"sessionId=same&phoneNumber=%2B254711000111&text="
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
-    return await Town.built(tmp_path_factory.mktemp("town") / "data", 4)
+    town = await Town.built(tmp_path_factory.mktemp("town") / "data", 4)
+    (town.folder / FILE_NAME).write_text(f'[[ussd]]\nname = "main"\nkind = "africastalking"\nsecret = "{GATEWAY_SECRET}"\n', "utf-8")
+    return town
 
 
 def seen(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -154,6 +159,7 @@ def exchanges(town: Town) -> dict[str, Exchange]:
         "pages": whole(request("GET", "/"), request("GET", "/staff"), request("GET", "/log/nothing"), request("GET", "/wallet/"), request("GET", "/nowhere")),
         "signed": whole(request("GET", "/v1/account", headers=signed_in), request("GET", "/v1/account")),
         "metrics are there": whole(request("OPTIONS", "/metrics"), request("DELETE", "/v1/payments"), request("GET", "/v1/payments?x=1")),
+        "a gateway": whole(*(request("POST", f"/ussd/main/{secret}", DIALLED) for secret in (GATEWAY_SECRET, "wrong", GATEWAY_SECRET))),
         "no HTTP": then_closed(b"nonsense\r\n\r\n"),
         "two lengths": then_closed(head + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}"),
         "close": then_closed(request("GET", "/health", headers={"Connection": "close"})),
@@ -183,6 +189,8 @@ async def test_whatever_is_sent_is_answered_with_the_same_bytes(town: Town) -> N
     for name in ("a payment, and again", "a hold, taken by the payee", "a refund"):
         assert [answer[0] for answer in expected[name]] == [200, 200], expected[name]
     assert [answer[0] for answer in expected["by a key of P-256"]] == [200, 200, 401, 200]
+    assert [answer[0] for answer in expected["a gateway"]] == [200, 404, 200]
+    assert expected["a gateway"][0][2].startswith(b"CON ")
     assert {answer[0] for answers in expected.values() for answer in answers} >= {200, 400, 401, 403, 404, 405, 409, 413, 415, 422}
     for name, answers in expected.items():
         assert first[name] == answers, name

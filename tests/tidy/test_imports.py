@@ -67,7 +67,7 @@ def engine_of(module: str) -> str:
     return name if module.startswith("counterfoil.ledger.") and name in ENGINES else ""
 
 
-COMPOSITION_ROOTS = ("app", "publishing")
+COMPOSITION_ROOTS = ("engines", "publishing")
 """The server's, and the publisher's."""
 
 OWN_FILES = ("counterfoil.payments.openings", "counterfoil.assurance.witness")

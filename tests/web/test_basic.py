@@ -14,7 +14,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from counterfoil.channels.consent import read_amount
 from counterfoil.errors import TooMany, Unavailable
+from counterfoil.i18n import Language
 from counterfoil.ids import id_text, new_id
 from counterfoil.money import Currency
 from counterfoil.payments.acknowledgement import verify
@@ -22,9 +24,8 @@ from counterfoil.payments.forms import Purpose
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.types import Acknowledgement
 from counterfoil.web.basic import SIGN_INS_PER_MINUTE
-from counterfoil.web.basic_views import PAGE_SIZE, read_amount
+from counterfoil.web.basic_views import PAGE_SIZE
 from counterfoil.web.holder_sessions import DRAFTS_MAX, IDLE_S_MAX, LIFETIME_S_MAX, SESSIONS_MAX, HolderSessions
-from counterfoil.web.i18n import Language
 from counterfoil.web.values import parse_base64
 from tests.scheme import MovedClock, Person
 from tests.web.site import Site, serving

@@ -32,10 +32,10 @@ async def test_a_message_is_sent_listed_read_and_said_to_be_read(site: Site) -> 
     assert sent == body | {"from": id_text(one.account), "at": sent["at"], "read": None}
     assert await site.ok(one, "POST", "/v1/messages", body) == sent
     (thread,) = (await site.ok(other, "GET", "/v1/threads"))["threads"]
-    assert thread == {"account": id_text(one.account), "name": "Ha-eun", "last": sent, "unread": 1, "blocked": False}
+    assert thread == {"account": id_text(one.account), "name": "Ha-eun", "last": sent, "unread": 1, "blocked": False, "scheme": False}
     path = f"/v1/threads/{id_text(one.account)}"
     assert await site.ok(other, "GET", path) == {
-        "account": id_text(one.account), "name": "Ha-eun", "blocked": False, "messages": [sent], "next": None
+        "account": id_text(one.account), "name": "Ha-eun", "blocked": False, "scheme": False, "messages": [sent], "next": None
     }  # fmt: skip
     assert await site.ok(other, "POST", f"{path}/read") is None
     (seen,) = (await site.ok(one, "GET", f"/v1/threads/{id_text(other.account)}"))["messages"]

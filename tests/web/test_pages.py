@@ -13,6 +13,7 @@ import pytest
 from counterfoil.assurance.running_check import CheckResult
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import TooMany
+from counterfoil.i18n import Language, languages, negotiate
 from counterfoil.ids import id_text
 from counterfoil.ledger.chart import AccountCode
 from counterfoil.ledger.types import QueryFilter
@@ -20,7 +21,6 @@ from counterfoil.money import Currency
 from counterfoil.parties.types import StaffRole
 from counterfoil.payments.orders import OrderKind
 from counterfoil.web import staff_views
-from counterfoil.web.i18n import Language, languages, negotiate
 from counterfoil.web.sessions import KEPT_MAX, LINK_LIFETIME_S, SESSION_LIFETIME_S, StaffSessions
 from counterfoil.web.staff_views import StaffViews
 from tests.scheme import MovedClock

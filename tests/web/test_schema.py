@@ -262,6 +262,7 @@ TAGS = (
     "webhooks",
     "merchant",
     "messages",
+    "push",
     "log",
     "staff",
     "operation",

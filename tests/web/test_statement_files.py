@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 
 from counterfoil.clock import NANOSECONDS
+from counterfoil.i18n import Language
 from counterfoil.ledger.chart import TransferCode
 from counterfoil.money import Currency
 from counterfoil.payments.months import span_of
 from counterfoil.payments.statement import Line, Statement, Step
-from counterfoil.web.i18n import Language
 from counterfoil.web.statement_files import (
     BOLD,
     CHINESE,

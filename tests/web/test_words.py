@@ -15,24 +15,37 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
+from counterfoil.i18n import PLURAL_RULES, Language, catalogue_path, catalogue_words
+from counterfoil.i18n.particles import filled, particle
 from counterfoil.web.apps import without_comments
-from counterfoil.web.i18n import PLURAL_RULES, Language, catalogue_path, catalogue_words
-from counterfoil.web.particles import filled, particle
 from counterfoil.web.problems import classes
 from tests.web.site import Site
 
 I18N = Path(catalogue_path("errors", "ko")).parent
-WEB = I18N.parent
+WEB = I18N.parent / "web"
 STATIC = WEB / "static"
-CODES = ("ko", "fr")
+CODES = sorted(path.name.split(".")[1] for path in I18N.glob("pages.*.po"))
 DOMAINS = sorted({path.name.split(".")[0] for path in I18N.glob("*.po")})
 SCRIPTS = ("wallet", "till")
 """Domains whose texts stand in scripts of that folder."""
 SERVED = {
-    "pages": ("templates/*.html", "apps.py", "pages.py", "staff_views.py", "proof_views.py", "proof_words.py"),
-    "basic": ("templates/basic/*.html", "basic.py", "basic_views.py"),
+    "pages": (
+        "templates/*.html",
+        "apps.py",
+        "pages.py",
+        "staff_views.py",
+        "message_views.py",
+        "proof_views.py",
+        "proof_words.py",
+        "receipt_pages.py",
+    ),
+    "basic": ("templates/basic/*.html", "basic.py", "basic_views.py", "../channels/consent.py"),
     "slips": ("templates/pay/*.html", "till_pages.py"),
     "statements": ("statement_words.py",),
+    "sms": ("../channels/sms/texts*.py",),
+    "sms_commands": ("../channels/sms/answers.py",),
+    "ussd": ("../channels/ussd/*.py",),
+    "simulator": ("templates/simulator/*.html", "simulator.py", "callbacks.py"),
 }
 """Domains whose texts the server says itself, and where they stand."""
 KEYWORDS = {"_": None, "N_": None, "text": None}

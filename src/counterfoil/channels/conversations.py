@@ -1,7 +1,8 @@
 """Messages between two people who hold accounts: kept for both, told at once to whoever listens.
 
 The sender makes a message's id, so a repeat is the same message. Within a thread messages are in the order in which they were
-kept. Each side has its own row for a thread: how much is unread, and whether it wants to hear no more.
+kept. Each side has its own row for a thread: how much is unread, and whether it wants to hear no more. Whoever has no app gets
+a message as a text, by the rules of `held`. What the scheme writes (see `announcements`) is a thread with an account of its own.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
+from counterfoil.channels.announcement_tables import silenced
 from counterfoil.channels.conversation_tables import messages, threads
+from counterfoil.channels.held import MESSAGE, HeldText, HeldTexts, shortened
 from counterfoil.clock import NANOSECONDS, Clock
-from counterfoil.errors import IdReused, Malformed, MessagesBlocked, PartyClosed, Refused, TooMany
+from counterfoil.errors import IdReused, Malformed, MessagesBlocked, PartyClosed, Refused, TooMany, WritingStopped
 from counterfoil.ids import id_text
+from counterfoil.moments import moment_text
+from counterfoil.parties.readers import texted
 from counterfoil.parties.service import Parties
-from counterfoil.parties.types import PartyState
+from counterfoil.parties.types import Holder, PartyState
 from counterfoil.payments.hub import MESSAGE_RECEIVED, Hub, Told
 from counterfoil.store.database import Store
 
@@ -54,31 +59,35 @@ class Thread(msgspec.Struct, frozen=True):
 
 
 class Conversations:
-    """Keeps messages and tells `hub`."""
+    """Keeps messages and tells `hub`. `scheme_account`: under which the scheme itself writes; nobody writes to it."""
 
-    def __init__(self, *, store: Store, parties: Parties, clock: Clock, hub: Hub) -> None:
+    def __init__(self, *, store: Store, parties: Parties, clock: Clock, hub: Hub, held: HeldTexts, scheme_account: int) -> None:
         self.store = store
         self.parties = parties
         self.clock = clock
         self.hub = hub
+        self.held = held
+        self.scheme_account = scheme_account
 
     async def send(self, *, id: int, sender: int, recipient: int, text: str) -> Message:
         """Keeps a message. A repeat with the same id answers the same message; with other content it is IdReused.
 
         Refuses in this order: Malformed ("to", "text"), PartyNotFound, PartyClosed and AccountFrozen (sender), PartyClosed
-        (recipient), MessagesBlocked, TooMany with the seconds to wait.
+        (recipient), MessagesBlocked, WritingStopped, TooMany with the seconds to wait.
         """
         if sender == recipient:
             raise Malformed("to", "must be somebody else")
+        if recipient == self.scheme_account:
+            raise Malformed("to", "must be a person: the scheme reads no answers")
         text = parse_text(text)
         to = await self.parties.holder(recipient)
         with await self.parties.admit(account_id=sender, amount=0):
             if to.state is not PartyState.OPEN:
                 raise PartyClosed("This account has been closed: nobody reads what you write to it.")
             now = self.clock.now_ns()
-            kept = await self.store.write(
-                lambda connection: _keep(connection, Message(id, sender, recipient, text, now, None), now),
-            )
+            message = Message(id, sender, recipient, text, now, None)
+            name = (await self.parties.holder(sender)).name
+            kept = await self.store.write(lambda connection: self._keep(connection, message, now, name, to))
         if isinstance(kept, Refused):
             raise kept
         message, is_new = kept
@@ -104,7 +113,7 @@ class Conversations:
 
     async def thread(self, account: int, other: int) -> Thread:
         """The thread of `account` with `other`, also one in which nobody has written so far. PartyNotFound when there is no `other`."""
-        await self.parties.holder(other)
+        await self._check(other)
 
         def read(connection: Connection) -> Thread:
             row = _find_thread(connection, account, other)
@@ -116,7 +125,7 @@ class Conversations:
 
     async def messages(self, account: int, other: int, *, before: int = 0, limit: int = PAGE_SIZE_MAX) -> list[Message]:
         """Messages between both, newest first. `before` is the `sent_at` of the last one of the page before."""
-        statement = select(messages).where(messages.c.pair == _pair(account, other))
+        statement = select(messages).where(messages.c.pair == pair_of(account, other))
         if before:
             statement = statement.where(messages.c.sent_at < before)
         statement = statement.order_by(messages.c.sent_at.desc()).limit(min(limit, PAGE_SIZE_MAX))
@@ -125,7 +134,7 @@ class Conversations:
     async def read(self, account: int, other: int) -> None:
         """`account` has read all that `other` wrote so far. A repeat changes nothing."""
         now = self.clock.now_ns()
-        unread = (messages.c.pair == _pair(account, other)) & (messages.c.recipient == account) & messages.c.read_at.is_(None)
+        unread = (messages.c.pair == pair_of(account, other)) & (messages.c.recipient == account) & messages.c.read_at.is_(None)
 
         def write(connection: Connection) -> None:
             row = _find_thread(connection, account, other)
@@ -136,10 +145,13 @@ class Conversations:
         await self.store.write(write)
 
     async def block(self, account: int, other: int) -> None:
-        """From now on neither writes to the other. A repeat changes nothing. PartyNotFound when there is no `other`."""
+        """From now on neither writes to the other. A repeat changes nothing. PartyNotFound when there is no `other`.
+
+        The scheme is only muted: what it writes is kept as read, and what is about security is told all the same.
+        """
         if account == other:
             raise Malformed("account", "must be somebody else")
-        await self.parties.holder(other)
+        await self._check(other)
         now = self.clock.now_ns()
 
         def write(connection: Connection) -> None:
@@ -156,6 +168,20 @@ class Conversations:
         await self.store.write(
             lambda connection: connection.execute(update(threads).where(_side(account, other)).values(blocked_at=None)),
         )
+
+    async def _check(self, other: int) -> None:
+        if other != self.scheme_account:
+            await self.parties.holder(other)
+
+    def _keep(self, connection: Connection, message: Message, now: int, name: str, to: Holder) -> tuple[Message, bool] | Refused:
+        """As `_keep` below; a new message for somebody without an app goes as a text, too."""
+        kept = _keep(connection, message, now)
+        if isinstance(kept, tuple) and kept[1]:
+            number = texted(connection, [to.party]).get(to.party)
+            if number is not None:
+                values = {"name": name, "text": shortened(name, message.text)}
+                self.held.hold(connection, [HeldText(message.id, to.party, number, MESSAGE, values)])
+        return kept
 
 
 def parse_text(text: str) -> str:
@@ -181,6 +207,9 @@ def _keep(connection: Connection, message: Message, now: int) -> tuple[Message, 
     blocked = select(func.count()).select_from(threads).where(mine | theirs, threads.c.blocked_at.is_not(None))
     if connection.execute(blocked).scalar_one():
         return MessagesBlocked()
+    until = connection.execute(select(silenced.c.until).where(silenced.c.account == message.sender)).scalar()
+    if until is not None and until > now:
+        return WritingStopped(until=moment_text(until))
     for period_ns, count_max in ((_MINUTE_NS, PER_MINUTE_MAX), (_DAY_NS, PER_DAY_MAX)):
         sent = select(messages.c.sent_at).where(messages.c.sender == message.sender, messages.c.sent_at > now - period_ns)
         # The oldest of the last `count_max` messages: once it is too old, there is room for one more.
@@ -189,7 +218,7 @@ def _keep(connection: Connection, message: Message, now: int) -> tuple[Message, 
             return TooMany(retry_after_s=max(-(-(oldest + period_ns - now) // NANOSECONDS), 1))
     last = [connection.execute(_LAST_AT, {"account": each}).scalar() or 0 for each in (message.sender, message.recipient)]
     message = msgspec.structs.replace(message, sent_at=max(message.sent_at, *(at + 1 for at in last)))
-    pair = _pair(message.sender, message.recipient)
+    pair = pair_of(message.sender, message.recipient)
     connection.execute(messages.insert().values(**msgspec.structs.asdict(message), pair=pair))
     for account, other, unread in ((message.sender, message.recipient, 0), (message.recipient, message.sender, 1)):
         if _find_thread(connection, account, other) is None:
@@ -212,7 +241,8 @@ def _find(connection: Connection, id: int) -> Message | None:
     return None if row is None else _message(row)
 
 
-def _pair(one: int, other: int) -> bytes:
+def pair_of(one: int, other: int) -> bytes:
+    """Whose messages these are: both accounts, the lower first."""
     low, high = sorted((one, other))
     return low.to_bytes(16) + high.to_bytes(16)
 

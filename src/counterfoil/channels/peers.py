@@ -1,4 +1,4 @@
-"""Requests to addresses that the operator wrote into a file of their own: witnesses. Any host is allowed, the loopback too.
+"""Requests to addresses that the operator wrote into a file: witnesses, SMS gateways. Any host is allowed, the loopback too.
 
 Addresses that other people choose go through `outgoing` instead. No redirects: a peer is who the file says; no proxy from
 the environment; no cookies; nothing unpacked; a bounded answer.
@@ -6,7 +6,11 @@ the environment; no cookies; nothing unpacked; a bounded answer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import aiohttp
+import msgspec
+from yarl import URL
 
 from counterfoil.errors import Unavailable
 
@@ -15,6 +19,18 @@ ANSWER_SIZE_MAX = 65_536
 CONNECTIONS_MAX = 100
 REASON_SIZE_MAX = 200
 """Characters of the reason why there was no answer."""
+
+
+RETRY_AFTER_S_MAX = 86_400
+"""Seconds that a peer may ask us to stay away."""
+
+
+class PeerAnswer(msgspec.Struct, frozen=True):
+    """What a peer answered, whatever its status. `retry_after_s`: 0 where it does not say."""
+
+    status: int
+    body: bytes
+    retry_after_s: int = 0
 
 
 class Peers:
@@ -28,11 +44,19 @@ class Peers:
 
         Raises Unavailable, with a reason fit for a log, when there is no whole answer within `timeout_s`.
         """
+        answer = await self.ask("POST", url, timeout_s, body=body, headers={"Content-Type": "text/plain; charset=utf-8"})
+        return answer.status, answer.body
+
+    async def ask(
+        self, method: str, url: str, timeout_s: float, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> PeerAnswer:
+        """Asks once; `url` is sent as it stands, so its query is encoded already. Raises as `post`."""
         try:
-            async with self._client().post(
-                url,
+            async with self._client().request(
+                method,
+                URL(url, encoded=True),
                 data=body,
-                headers={"Content-Type": "text/plain; charset=utf-8"},
+                headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
@@ -41,7 +65,7 @@ class Peers:
                     data += part
                     if len(data) > ANSWER_SIZE_MAX:
                         raise Unavailable(f"the answer is larger than {ANSWER_SIZE_MAX} bytes")
-                return response.status, data
+                return PeerAnswer(response.status, data, _seconds(response.headers.get("Retry-After", "")))
         except TimeoutError:
             raise Unavailable(f"no answer within {timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what is no address at all
@@ -63,3 +87,8 @@ class Peers:
                 headers={"User-Agent": "Counterfoil"},
             )
         return self._session
+
+
+def _seconds(retry_after: str) -> int:
+    """The seconds of a Retry-After header; 0 for none, and for a date, which nobody of these sends. Source: RFC 9110 §10.2.3."""
+    return min(int(retry_after), RETRY_AFTER_S_MAX) if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10 else 0

@@ -417,6 +417,24 @@ def _staff(commands: _Commands[argparse.ArgumentParser]) -> None:
         ("reject", "reject a proposal, or take back your own"),
     ):
         _id(add(name, help_text, "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1"), "the proposal")
+    announce = add(
+        "announce",
+        "propose a message to many",
+        "--text en='We are closed on Friday.' --reason 'public holiday'",
+        "--to kind:merchant --text en='New tariff from May.' --text fr='Nouveau tarif en mai.' --reason 'new tariff'",
+    )
+    announce.add_argument("--text", action="append", required=True, metavar="LANGUAGE=TEXT", help="at most 300 characters; once a language")
+    announce.add_argument("--to", default="all", help="all (default), kind:merchant, tier:NAME or language:ko")
+    announce.add_argument("--list", type=Path, default=None, metavar="FILE", help="to those in a file: a number, @handle or code a line")
+    announce.add_argument("--security", action="store_true", help="at once, at night too, and to those who have muted the scheme")
+    _reason(announce)
+    _id(add("announcement", "show a message to many", "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1"), "the proposal")
+    reports = add("reports", "list messages that people have reported", "", "--closed")
+    reports.add_argument("--closed", action="store_true", help="those that were closed")
+    close = add("close-report", "close a report", "0199f3b0-1c22-7b4e-9a5b-6c7d8e9fa0b1 --word fraud --days 7")
+    _id(close, "the report")
+    close.add_argument("--word", required=True, help="what was found; kept for good")
+    close.add_argument("--days", type=int, choices=(0, 1, 7, 30), default=0, help="for how long the sender writes to nobody")
 
 
 def _who(command: argparse.ArgumentParser) -> None:

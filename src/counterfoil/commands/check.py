@@ -7,7 +7,7 @@ import os
 
 import msgspec
 
-from counterfoil import app
+from counterfoil import engines
 from counterfoil.assurance import audits
 from counterfoil.clock import SystemClock
 from counterfoil.commands.output import DONE, REFUSED, Answer, Output, WrongUse, pairs, plain, table
@@ -39,8 +39,8 @@ def check(arguments: argparse.Namespace, output: Output) -> Answer:
         raise WrongUse(f"there is no ledger in {config.folder}: name the data folder with --data or COUNTERFOIL_DATA")
     with only_process(config.folder):
         if config.ledger:
-            app.follow_ledger(config).close()  # refuses where there is none: an engine would make it
-        engine = app.open_engine(config)
+            engines.follow_ledger(config).close()  # refuses where there is none: an engine would make it
+        engine = engines.open_engine(config)
         try:
             report = ledger_check.check(engine, on_page=lambda read: output.progress("read", read, 0))
         finally:
@@ -85,7 +85,7 @@ def _check_log(config: Config, output: Output) -> LogCheck | None:
     with (
         Openings.reading(openings_path(config)) as kept,
         StoreReader(store_url(config)) as store,
-        app.follow_ledger(config) as ledger,
+        engines.follow_ledger(config) as ledger,
     ):
         rebuilt = Rebuild(
             openings=kept,

@@ -17,7 +17,7 @@ from contextlib import closing
 
 import msgspec
 
-from counterfoil import app
+from counterfoil import engines
 from counterfoil.clock import SystemClock
 from counterfoil.commands import settings_file
 from counterfoil.commands.output import Answer, Output, WrongUse, pairs
@@ -48,12 +48,12 @@ def move(arguments: argparse.Namespace, output: Output) -> Answer:
         if not os.access(settings.resolve().parent, os.W_OK):
             raise WrongUse(f"{settings.resolve().parent} cannot be written to: the settings are to be switched there")
         if config.ledger:
-            app.follow_ledger(config).close()  # refuses where there is none: an engine would make it
+            engines.follow_ledger(config).close()  # refuses where there is none: an engine would make it
 
         def open_target() -> Movable:
-            return app.open_movable(new, in_use=False)
+            return engines.open_movable(new, in_use=False)
 
-        with closing(app.open_movable(config, in_use=True)) as source:
+        with closing(engines.open_movable(config, in_use=True)) as source:
             now = SystemClock.now_ns()
             if arguments.dry_run:
                 with closing(open_target()) as target:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from counterfoil import app
+from counterfoil import app, engines
 from counterfoil.clock import SystemClock
 from counterfoil.commands import keyfile
 from counterfoil.commands.account import new_key
@@ -135,7 +135,7 @@ def import_book_file(arguments: argparse.Namespace, output: Output) -> Answer:
 
     async def run() -> BookReport:
         with only_process(config.folder):
-            engine = app.open_engine(config)
+            engine = engines.open_engine(config)
             try:
                 ledger = Ledger(engine, Chart(), SystemClock(), queue_size_max=config.queue_size_max)
                 async with asyncio.TaskGroup() as group:

@@ -49,6 +49,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 REVERSAL = (Permission.PROPOSE_REVERSAL, Permission.APPROVE_REVERSAL)
 CIRCULATION = (Permission.PROPOSE_CIRCULATION, Permission.APPROVE_CIRCULATION)
+ANNOUNCEMENT = (Permission.PROPOSE_ANNOUNCEMENT, Permission.APPROVE_ANNOUNCEMENT)
 
 
 class Approvals:

@@ -85,6 +85,21 @@ class Enrolment:
         await context.change(write, new.id)
         return await context.directory.holder_of_party(new.id)
 
+    async def open_by_number(self, *, number: str, name: str, language: str, pin: str, channel: str) -> Holder:
+        """Opens a customer's account for somebody who comes by `number`, for which the network vouches, and has no device: they pay by PIN.
+
+        `channel`, such as "ussd", is written down. Not to be repeated: whoever has an account already is AlreadyTaken. Refusals in
+        this order: Malformed, AlreadyTaken.
+        """
+        context = self._context
+        number, name, language = parse_number(number, context.region), parse_name(name), context.language(language)
+        pin_hash = await context.pins.hashed(pin)
+        await context.store.read(lambda connection: _check_free(connection, number, None))  # before the ledger has an account for nobody
+        account = await self._create_account(PartyKind.CUSTOMER)
+        new = NewParty(id=new_id(context.clock), kind=PartyKind.CUSTOMER, name=name, language=language, number=number)
+        await context.change(lambda connection: self._insert(connection, new, account, b"", pin_hash, by=None, channel=channel), new.id)
+        return await context.directory.holder_of_party(new.id)
+
     async def open_by_staff(self, new: NewParty, *, by: int) -> Party:
         """Opens a merchant, agent, institution, member of staff, or a customer at the counter. A repeat answers the same party.
 
@@ -187,7 +202,15 @@ class Enrolment:
         return account.id
 
     def _insert(
-        self, connection: Connection, new: NewParty, account: int | None, statement: bytes, pin_hash: str | None, *, by: int | None
+        self,
+        connection: Connection,
+        new: NewParty,
+        account: int | None,
+        statement: bytes,
+        pin_hash: str | None,
+        *,
+        by: int | None,
+        channel: str = "",
     ) -> None:
         clock = self._context.clock
         now = clock.now_ns()
@@ -217,7 +240,8 @@ class Enrolment:
             keep_pin(connection, new.id, pin_hash, now)
         for role in sorted(new.roles):
             connection.execute(insert(staff_roles), {"party": new.id, "role": role})
-        record(connection, clock, new.id, "opened", by=by, party_kind=new.kind, roles=" ".join(sorted(new.roles)))
+        came = {"channel": channel} if channel else {}
+        record(connection, clock, new.id, "opened", by=by, party_kind=new.kind, roles=" ".join(sorted(new.roles)), **came)
         if new.number is not None:
             send_sms(connection, clock, new.number, "welcome", party=new.id, name=new.name)
 

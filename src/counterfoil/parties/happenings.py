@@ -11,6 +11,14 @@ tier_changed        another tier (before, after)
 frozen              nothing leaves the account (reason); unfrozen
 token_created       a server may act for the account (label, scopes); token_revoked (label)
 closed              the account is closed
+sim_changed         the number has another SIM; sim_change_lifted: payments by PIN are as before; number_released: the account has none
+watcher_chosen, watcher_accepted, watcher_declined, watcher_left, watcher_taken_away, watcher_kept, watcher_ended
+                    who watches over the account (watcher)
+watch_asked, watch_taken_away, watch_kept, watch_ended
+                    over whose account this party watches (name)
+watched_paid, watched_received, watched_held, watched_released
+                    money moved in an account that this party watches (name, amount, fee, receipt_code)
+watched_...         and what else happened to it (name)
 """
 
 from __future__ import annotations
@@ -22,6 +30,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from counterfoil.ids import id_text
 from counterfoil.money import AMOUNT_MAX
+from counterfoil.parties.journal import WATCHED
 from counterfoil.parties.tables import accounts, devices, events
 from counterfoil.store.database import Store
 
@@ -44,6 +53,15 @@ TOLD: Final[dict[str, tuple[str, ...]]] = {
     "token_created": ("label", "scopes"),
     "token_revoked": ("label",),
     "closed": (),
+    "sim_changed": (),
+    "sim_change_lifted": (),
+    "number_released": (),
+    **dict.fromkeys(
+        (f"watcher_{what}" for what in ("chosen", "accepted", "declined", "left", "taken_away", "kept", "ended")), ("watcher",)
+    ),
+    **dict.fromkeys((f"watch_{what}" for what in ("asked", "taken_away", "kept", "ended")), ("name",)),
+    **dict.fromkeys((f"watched_{what}" for what in ("paid", "received", "held", "released")), ("name", "amount", "fee", "receipt_code")),
+    **dict.fromkeys((f"watched_{kind}" for kind in sorted(WATCHED)), ("name",)),
 }
 """The kinds that a party reads of itself, and which of their facts."""
 

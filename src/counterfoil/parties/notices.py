@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, exists, func, select, update
 
 from counterfoil.clock import Clock
-from counterfoil.parties.tables import notices
-from counterfoil.parties.types import Notice
+from counterfoil.parties.tables import accounts, devices, notices, parties
+from counterfoil.parties.types import DeviceState, Notice, PartyState
 from counterfoil.store.database import Store
 
 PAGE_SIZE_MAX = 500
-_SECRET_KINDS = ("code",)
+_SECRET_KINDS = ("code", "answer_secret")
 
 
 class Notices:
@@ -41,13 +43,56 @@ class Notices:
     async def delivered(self, *ids: int) -> None:
         """Takes notices out of the outbox. What was secret in them is removed. A repeat changes nothing."""
         now = self.clock.now_ns()
+        await self.store.write(lambda connection: hand_over(connection, ids, now))
 
-        def write(connection: Connection) -> None:
-            these = notices.c.id.in_(ids)
-            connection.execute(update(notices).where(these, notices.c.delivered_at.is_(None)).values(delivered_at=now))
-            connection.execute(update(notices).where(these, notices.c.kind.in_(_SECRET_KINDS)).values(body="{}"))
 
-        await self.store.write(write)
+def waiting_for(connection: Connection, channel: str, kinds: Collection[str], limit: int = PAGE_SIZE_MAX) -> list[tuple[Notice, str]]:
+    """The oldest notices of these kinds that nobody has delivered yet on a channel, each with the language of whom it tells.
+
+    The language is the party's, or of whoever has the number now, or "" where nobody has it.
+    """
+    assert 0 < limit <= PAGE_SIZE_MAX, limit
+    named, reached = parties.alias("named"), parties.alias("reached")
+    query = (
+        select(notices, func.coalesce(named.c.language, reached.c.language, "").label("language"))
+        .outerjoin(named, named.c.id == notices.c.party)
+        .outerjoin(reached, reached.c.number == notices.c.number)
+        .where(notices.c.channel == channel, notices.c.delivered_at.is_(None), notices.c.kind.in_(kinds))
+        .order_by(notices.c.created_at, notices.c.id)
+        .limit(limit)
+    )
+    return [(_notice_of(row), row.language) for row in connection.execute(query)]
+
+
+class Reached(msgspec.Struct, frozen=True):
+    """Whom to tell by text what happens to an account: a holder with a number, and without a device that would tell it."""
+
+    party: int
+    number: str
+
+
+def reached_by_text_only(connection: Connection, account_ids: Collection[int]) -> dict[int, Reached]:
+    """Those of these accounts whose holders hear of their money by text, since no active device tells them."""
+    has_device = exists().where(devices.c.party == parties.c.id, devices.c.state == DeviceState.ACTIVE)
+    query = (
+        select(accounts.c.id, parties.c.id.label("party"), parties.c.number)
+        .join(parties, parties.c.id == accounts.c.party)
+        .where(accounts.c.id.in_(account_ids), parties.c.number.is_not(None), parties.c.state == PartyState.OPEN, ~has_device)
+    )
+    return {row.id: Reached(row.party, row.number) for row in connection.execute(query)}
+
+
+def names_of(connection: Connection, account_ids: Collection[int]) -> dict[int, str]:
+    """The names of these accounts' holders; accounts of the scheme itself have none."""
+    query = select(accounts.c.id, parties.c.name).join(parties, parties.c.id == accounts.c.party).where(accounts.c.id.in_(account_ids))
+    return {row.id: row.name for row in connection.execute(query)}
+
+
+def hand_over(connection: Connection, ids: Collection[int], now: int) -> None:
+    """Takes notices out of the outbox, in the transaction in which a channel takes them over. What was secret in them is removed."""
+    these = notices.c.id.in_(ids)
+    connection.execute(update(notices).where(these, notices.c.delivered_at.is_(None)).values(delivered_at=now))
+    connection.execute(update(notices).where(these, notices.c.kind.in_(_SECRET_KINDS)).values(body="{}"))
 
 
 def _notice_of(row: Row[tuple[object, ...]]) -> Notice:

@@ -34,6 +34,7 @@ from counterfoil.parties.context import Context
 from counterfoil.parties.journal import record, tell_everywhere
 from counterfoil.parties.keys import verify
 from counterfoil.parties.periods import Period
+from counterfoil.parties.sim_changes import SimChanges
 from counterfoil.parties.tables import devices, events
 from counterfoil.parties.types import DeviceState, Holder
 
@@ -66,8 +67,9 @@ class PinConsent(msgspec.Struct, frozen=True):
 class PinPayments:
     """Who may be debited by PIN, and the debit's authorisation."""
 
-    def __init__(self, context: Context, authoriser: Authoriser, limits: PinLimits) -> None:
+    def __init__(self, context: Context, authoriser: Authoriser, limits: PinLimits, sim_changes: SimChanges) -> None:
         self.limits = limits
+        self._sim_changes = sim_changes
         self._context = context
         self._authoriser = authoriser
         self._turns = _Turns()
@@ -76,8 +78,9 @@ class PinPayments:
         """Permission for `amount` and `fee` to leave `account_id`, on the word of a PIN.
 
         Refusals in this order: PinLocked, WrongPin (also when nobody has this account), PinNotAllowed, LimitExceeded (of
-        payments by PIN: `pin_per_payment`, then `pin_per_day`), then those of `Authoriser.admit`. Payments by PIN of one
-        account wait for each other until the authorisation is released, so that two at once cannot pass a limit together.
+        payments by PIN: `pin_per_payment`, then `pin_per_day`, lower after a change of SIM), then those of `Authoriser.admit`.
+        Payments by PIN of one account wait for each other until the authorisation is released, so that two at once cannot pass
+        a limit together.
         """
         directory = self._context.directory
         holder = await directory.holder(account_id)
@@ -87,7 +90,9 @@ class PinPayments:
             spent = await self._spent_today(account_id)
             holder = await directory.holder(account_id)
             assert holder is not None, account_id
-            self._check(holder, amount=amount, fee=fee, spent=spent)
+            held_back = await self._sim_changes.standing(holder.party) is not None
+            holder = directory.found_holder(account_id) or holder
+            self._check(holder, amount=amount, fee=fee, spent=spent, held_back=held_back)
             authorisation = await self._authoriser.admit(account_id=account_id, amount=amount, fee=fee)
         except BaseException:
             leave()
@@ -150,8 +155,8 @@ class PinPayments:
     def _today(self) -> Period:
         return self._authoriser.period(self._context.clock.now_ns())
 
-    def _check(self, holder: Holder, *, amount: int, fee: int, spent: int) -> None:
-        allowed = self.limits.per_day
+    def _check(self, holder: Holder, *, amount: int, fee: int, spent: int, held_back: bool) -> None:
+        allowed = min(self.limits.per_day, self._sim_changes.spend_max) if held_back else self.limits.per_day
         if holder.pin_per_day is not None:
             if holder.pin_per_day == 0:
                 raise PinNotAllowed

@@ -23,6 +23,7 @@ from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import PinLocked, TooMany, Unavailable, WrongPin
 from counterfoil.parties.journal import record
 from counterfoil.parties.numbers import parse_pin
+from counterfoil.parties.pin_brake import WRONG_LATELY_S, PinBrake, place
 from counterfoil.parties.tables import pin_attempts, pins
 from counterfoil.store.database import Store
 
@@ -46,6 +47,7 @@ class Pins:
     def __init__(self, store: Store, clock: Clock, *, hasher: PasswordHasher | None = None) -> None:
         self.store = store
         self.clock = clock
+        self.brake = PinBrake(clock)
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
         self._threads = ThreadPoolExecutor(THREADS_MAX, "pin")
         self._waiting = 0
@@ -53,19 +55,27 @@ class Pins:
         self._nobodys_hash = self._hasher.hash(clock.random_bytes(16).hex())
 
     async def check(self, party: int | None, pin: str, *, address: str = "") -> None:
-        """Returns when `pin` is the party's. Refuses with PinLocked (`locked_until`, ns) or WrongPin (`attempts_left`).
+        """Returns when `pin` is the party's. Refuses with PinLocked (`locked_until`, ns), WrongPin (`attempts_left`), or TooMany.
 
         With `party` None (nobody has this `address`) everything is done as for a person, and WrongPin is the answer.
         """
         subject = party if party is not None else int.from_bytes(hashlib.sha256(f"nobody {address}".encode()).digest()[:16])
         self._check_room()  # before the attempt is counted
         pin = pin[:PIN_SIZE_CHECKED_MAX] if pin.isascii() else ""
-        now = self.clock.now_ns()
-        known_hash, wrong_count = await self.store.write(lambda connection: _begin_attempt(connection, subject, now))
+        now, asked_from = self.clock.now_ns(), place()
+        wrong_since = now - WRONG_LATELY_S * NANOSECONDS if asked_from and self.brake.holds(asked_from, subject) else now
+        begun = await self.store.write(lambda connection: _begin_attempt(connection, subject, now, wrong_since))
+        if begun is None:
+            raise self.brake.refusal()
+        known_hash, wrong_count = begun
         right = await self._in_thread(_matches, self._hasher, known_hash or self._nobodys_hash, pin)
         if not right or known_hash is None:
+            if asked_from:
+                self.brake.was_wrong(asked_from)
             raise WrongPin(attempts_left=max(ATTEMPTS_MAX - wrong_count, 0))
         await self.store.write(lambda connection: forgive(connection, subject))
+        if asked_from:
+            self.brake.was_right(asked_from, subject)
 
     async def hashed(self, pin: str) -> str:
         """The hash to keep of a new PIN. Refuses (Malformed) one that is not 4 to 8 digits, or too easy to guess."""
@@ -138,13 +148,18 @@ def locked_until(connection: Connection, subjects: Collection[int], now: int) ->
     return {row.subject: row.locked_until for row in connection.execute(query)}
 
 
-def _begin_attempt(connection: Connection, subject: int, now: int) -> tuple[str | None, int]:
-    """Counts the attempt as wrong; returns the PIN's hash and the count. Refuses with PinLocked, and then counts nothing."""
+def _begin_attempt(connection: Connection, subject: int, now: int, wrong_since: int) -> tuple[str | None, int] | None:
+    """Counts the attempt as wrong; returns the PIN's hash and the count.
+
+    Counts nothing, and refuses with PinLocked; or returns None when the last one was wrong and came after `wrong_since`.
+    """
     row = connection.execute(select(pin_attempts).where(pin_attempts.c.subject == subject)).one_or_none()
     if row is None:
         connection.execute(insert(pin_attempts), {"subject": subject, "wrong_count": 0, "locked_until": 0, "last_at": now})
     elif row.locked_until > now:
         raise PinLocked(locked_until=row.locked_until)
+    elif row.wrong_count and row.last_at > wrong_since:
+        return None
     wrong_count = 1 if row is None else row.wrong_count + 1
     lock_s = min(LOCK_S_MIN << min(wrong_count - ATTEMPTS_MAX, 20), LOCK_S_MAX) if wrong_count >= ATTEMPTS_MAX else 0
     values = {"wrong_count": wrong_count, "locked_until": now + lock_s * NANOSECONDS if lock_s else 0, "last_at": now}

@@ -2,13 +2,15 @@
 
 `Parties.authorise` is step 1 of every payment. Opening, keys, recovery, PINs, staff and notices each have their part:
 
-    parties.enrolment   open_customer, open_by_staff, open_first_staff, send_code, set_handle, set_number
+    parties.enrolment   open_customer, open_by_number, open_by_staff, open_first_staff, send_code, set_handle, set_number
     parties.devices     add, rotate, revoke, of
     parties.recoveries  begin, cancel, complete_due
     parties.pins        check, set, change
     parties.pin_payments  authorise, allow
     parties.staff       freeze, unfreeze, change_tier, set_own_limits, give_role, close
     parties.notices     waiting, delivered
+    parties.watchers    choose, accept, decline, leave, take_away, of, watched_by
+    parties.sim_changes  tell, lift, standing, release_number
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ from counterfoil.parties.enrolment import Enrolment, NewParty
 from counterfoil.parties.notices import Notices
 from counterfoil.parties.pin_payments import PinLimits, PinPayments
 from counterfoil.parties.pins import Pins
+from counterfoil.parties.sim_changes import SimChanges
 from counterfoil.parties.staff import Staff
 from counterfoil.parties.tiers import add_missing
 from counterfoil.parties.types import Device, Holder, Party
+from counterfoil.parties.watchers import Watchers
 from counterfoil.store.database import Store
 
 PULSE_S = 10.0
@@ -51,7 +55,8 @@ class Parties:
         currency_ledger, currency_digits: the ledger of the accounts that are opened, and the currency's decimal places.
         sandbox: tell enrolment codes to the caller. Never with real money.
         recovery_delay_s: seconds before a recovery takes effect.
-        recovery_spend_max: minor units a day that may leave while a recovery waits.
+        recovery_spend_max: minor units a day that may leave while a recovery waits, and by PIN after a change of SIM.
+        watcher_notice_s: seconds for which a watcher who was taken away is still told everything.
         pin_limits: what PINs may take from an account, in one payment and in a day.
         time_zone: whose days and months the limits count, such as "Africa/Nairobi".
         hasher: for tests that want quick PINs.
@@ -71,6 +76,7 @@ class Parties:
         sandbox: bool = False,
         recovery_delay_s: int = 72 * 3600,
         recovery_spend_max: int = 2_000,
+        watcher_notice_s: int = 72 * 3600,
         pin_limits: PinLimits | None = None,
         time_zone: str = "UTC",
         holders_max: int = HOLDERS_MAX,
@@ -100,7 +106,9 @@ class Parties:
         self.staff = Staff(self._context)
         self.notices = Notices(store, clock)
         self._authoriser = Authoriser(self.directory, ledger, clock, zone=_zone(time_zone), recovery_spend_max=recovery_spend_max)
-        self.pin_payments = PinPayments(self._context, self._authoriser, pin_limits or PinLimits())
+        self.watchers = Watchers(self._context, notice_s=watcher_notice_s)
+        self.sim_changes = SimChanges(self._context, spend_max=recovery_spend_max)
+        self.pin_payments = PinPayments(self._context, self._authoriser, pin_limits or PinLimits(), self.sim_changes)
         # The hot path's own names, so that a payment pays for no further call.
         self.found_holder = self.directory.found_holder
         self.authorise = self._authoriser.authorise
@@ -151,10 +159,11 @@ class Parties:
         await self.store.write(lambda connection: add_missing(connection, self.currency_digits))
 
     async def run(self) -> None:
-        """Lets due recoveries take effect and clears old attempts, until `stop()`. Unavailable is waited out."""
+        """Lets what is due take effect (recoveries, watchers taken away) and clears old attempts, until `stop()`. Unavailable is waited out."""
         while not self._stopping.is_set():
             try:
                 await self.recoveries.complete_due()
+                await self.watchers.end_due()
                 await self.pins.forget_old_attempts()
             except Unavailable:
                 pass  # the store says so itself; the next pulse tries again

@@ -140,6 +140,43 @@ own_limits = Table(
     Column("per_month", Amount, nullable=False),
 )
 
+watchers = Table(
+    "watchers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("party", Id, ForeignKey("parties.id"), nullable=False),
+    Column("account", Id, ForeignKey("party_accounts.id"), nullable=False),
+    Column("watcher", Id, ForeignKey("parties.id"), nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("by", Id, nullable=False),
+    Column("asked_at", Nanoseconds, nullable=False),
+    Column("after", Nanoseconds, nullable=True),
+    Column("until", Nanoseconds, nullable=True),
+    CheckConstraint("state IN ('asked', 'watching', 'ended')", name="state_known"),
+    CheckConstraint("watcher <> party", name="two_persons"),
+    Index("ix_watchers_account", "account", "state"),
+    Index("ix_watchers_party", "party", "state"),
+    Index("ix_watchers_watcher", "watcher", "state"),
+    Index("ix_watchers_due", "state", "until"),
+)
+"""`after`, `until`: ledger times between which the watcher is told; NULL `after` until they accept."""
+
+sim_changes = Table(
+    "sim_changes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("party", Id, ForeignKey("parties.id"), nullable=False),
+    Column("source", String(48), nullable=False),
+    Column("by", Id, nullable=True),
+    Column("reason", Text, nullable=False),
+    Column("at", Nanoseconds, nullable=False),
+    Column("until", Nanoseconds, nullable=False),
+    Column("lifted_at", Nanoseconds, nullable=True),
+    Column("lifted_by", Id, nullable=True),
+    Index("ix_sim_changes_party", "party", "until"),
+)
+"""`source`: who told us, such as "staff" or "gateway kannel"; `by`: the member of staff, or whose token it was."""
+
 staff_roles = Table(
     "staff_roles",
     metadata,
@@ -177,6 +214,7 @@ notices = Table(
     Column("created_at", Nanoseconds, nullable=False),
     Column("delivered_at", Nanoseconds, nullable=True),
     Index("ix_notices_waiting", "delivered_at", "created_at"),
+    Index("ix_notices_channel", "channel", "delivered_at", "created_at"),
 )
 
 proposals = Table(

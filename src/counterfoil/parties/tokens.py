@@ -69,6 +69,8 @@ class Scope(enum.StrEnum):
     """Sell at a till. A token with it comes from pairing, and alone."""
     WEBHOOKS_WRITE = "webhooks:write"
     """Say where notices go, look at deliveries and replay them."""
+    SIM_CHANGES_WRITE = "sim_changes:write"
+    """Tell that the SIM of a number was changed: institutions only, such as the network's operator."""
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):

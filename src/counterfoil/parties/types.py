@@ -182,13 +182,13 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 class StaffRole(enum.StrEnum):
     CLERK = "clerk"
-    """Opens accounts, sees who people are, starts a recovery at the counter."""
+    """Opens accounts, sees who people are, starts a recovery at the counter, closes reports of messages."""
     SUPERVISOR = "supervisor"
-    """What a clerk does, and tiers, freezes, closing, reversals; approves what treasurers propose."""
+    """What a clerk does, and tiers, freezes, closing, reversals, messages to many; approves what treasurers propose."""
     TREASURER = "treasurer"
     """Proposes and approves issue and withdrawal of money."""
     ADMINISTRATOR = "administrator"
-    """Gives and takes roles; touches no money."""
+    """Gives and takes roles; approves messages to many; touches no money."""
     AUDITOR = "auditor"
     """Sees everything and changes nothing."""
 
@@ -205,9 +205,12 @@ class Permission(enum.StrEnum):
     APPROVE_REVERSAL = "approve_reversal"
     PROPOSE_CIRCULATION = "propose_circulation"
     APPROVE_CIRCULATION = "approve_circulation"
+    PROPOSE_ANNOUNCEMENT = "propose_announcement"
+    APPROVE_ANNOUNCEMENT = "approve_announcement"
+    CLOSE_REPORT = "close_report"
 
 
-_CLERK = frozenset({Permission.READ, Permission.OPEN_PARTY, Permission.RECOVER, Permission.PROPOSE_REVERSAL})
+_CLERK = frozenset({Permission.READ, Permission.OPEN_PARTY, Permission.RECOVER, Permission.PROPOSE_REVERSAL, Permission.CLOSE_REPORT})
 ROLE_PERMISSIONS: dict[StaffRole, frozenset[Permission]] = {
     StaffRole.CLERK: _CLERK,
     StaffRole.SUPERVISOR: _CLERK
@@ -217,9 +220,11 @@ ROLE_PERMISSIONS: dict[StaffRole, frozenset[Permission]] = {
         Permission.CLOSE_PARTY,
         Permission.APPROVE_REVERSAL,
         Permission.APPROVE_CIRCULATION,
+        Permission.PROPOSE_ANNOUNCEMENT,
+        Permission.APPROVE_ANNOUNCEMENT,
     },
     StaffRole.TREASURER: frozenset({Permission.READ, Permission.PROPOSE_CIRCULATION, Permission.APPROVE_CIRCULATION}),
-    StaffRole.ADMINISTRATOR: frozenset({Permission.READ, Permission.MANAGE_STAFF}),
+    StaffRole.ADMINISTRATOR: frozenset({Permission.READ, Permission.MANAGE_STAFF, Permission.APPROVE_ANNOUNCEMENT}),
     StaffRole.AUDITOR: frozenset({Permission.READ}),
 }
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -33,6 +33,7 @@ from counterfoil.payments.types import Payment
 from counterfoil.store.database import Store
 
 T = TypeVar("T")
+_Chosen = tuple[Account, ChangeEvent]
 
 PAGE_SIZE_MAX = 512
 """Movements read at a time: some 5 ms of the event loop."""
@@ -193,16 +194,22 @@ class Feed:
 
     # Exactly once into the store
 
-    async def consume(self, consumer: Consumer) -> None:
+    async def consume(self, consumer: Consumer, *, among: Callable[[set[int]], Awaitable[Collection[int]]] | None = None) -> None:
         """Hands `consumer` all events of its accounts, in order, exactly once, until `stop()`. A bug in it ends this with the bug.
 
-        A consumer that was never here before begins now, or where `keep_position` put it.
+        A consumer that was never here before begins now, or where `keep_position` put it. `among` is for one whose accounts are
+        told by the store: asked for each page, once that was read, which of its accounts are wanted, in place of `accounts`. What
+        was in the store before a movement is therefore known when the movement is looked at.
         """
         follower = Follower(consumer.name)
         await self._start(follower, first=self.ledger.last_timestamp)
         while head := await self._wait_for_changes(follower.position):
-            choose = partial(_choose, accounts=consumer.accounts)
-            if await self._advance(follower, head, choose, consumer.write, skip=not consumer.accounts):
+            if among is not None:
+                advanced = await self._advance(follower, head, partial(_choose_among, among=among), consumer.write)
+            else:
+                choose = partial(_choose, accounts=consumer.accounts)
+                advanced = await self._advance(follower, head, choose, consumer.write, skip=not consumer.accounts)
+            if advanced:
                 consumer.written()
             await self._pause(PACE_S)
 
@@ -222,7 +229,7 @@ class Feed:
         self,
         follower: Follower,
         head: int,
-        choose: Callable[[Sequence[ChangeEvent]], list[tuple[Account, ChangeEvent]]],
+        choose: Callable[[Sequence[ChangeEvent]], list[_Chosen] | Awaitable[list[_Chosen]]],
         write: Callable[[Connection, list[AccountEvent]], None],
         *,
         skip: bool = False,
@@ -230,7 +237,8 @@ class Feed:
         """Reads one page (or none, with `skip`), writes what follows from it together with the new position. True when it wrote."""
         try:
             changes, until = ([], head) if skip else await self._read(follower.position, head)
-            events = await self._join(choose(changes))
+            chosen = choose(changes)
+            events = await self._join(chosen if isinstance(chosen, list) else await chosen)
             now = self.clock.monotonic_ns()
             if not events and now - follower.kept_at < POSITION_INTERVAL_S * NANOSECONDS:
                 follower.position = until
@@ -322,6 +330,11 @@ def _move(connection: Connection, name: str, *, before: int, to: int) -> None:
     this = (feed_positions.c.name == name) & (feed_positions.c.timestamp == before)
     moved = connection.execute(update(feed_positions).where(this).values(timestamp=to)).rowcount
     assert moved == 1, f"two consumers share the name {name}"
+
+
+async def _choose_among(changes: Sequence[ChangeEvent], among: Callable[[set[int]], Awaitable[Collection[int]]]) -> list[_Chosen]:
+    sides = {change.transfer.debit_account_id for change in changes} | {change.transfer.credit_account_id for change in changes}
+    return _choose(changes, await among(sides)) if sides else []
 
 
 def _choose(changes: Sequence[ChangeEvent], accounts: Collection[int]) -> list[tuple[Account, ChangeEvent]]:

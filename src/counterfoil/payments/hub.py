@@ -110,6 +110,10 @@ class Hub:
 
         return told
 
+    def hears(self, account: int, type: str) -> bool:
+        """Whether anybody listens to this type of event of `account` now. NOTICE: an app of its holder, no server with a token."""
+        return any(type in listener.types for listener in self._listeners.get(account, ()))
+
     @property
     def accounts(self) -> Collection[int]:
         """Whose apps listen now."""

@@ -272,6 +272,21 @@ class Openings:
             index = dict(entry.accounts)[account]
         return found
 
+    def debits(self, authorisation: int, first: int, end: int, limit: int) -> list[KeptEntry]:
+        """Transfers that were done or set aside on this class of authorisation, from index `first` to before `end`, in order."""
+        which = "type = 1 AND substr(audit, 1, 1) <= x'01' AND substr(audit, 3, 1) = ?"
+        query = f"SELECT {_ENTRY} FROM entries WHERE number >= ? AND number < ? AND {which} ORDER BY number LIMIT ?"
+        return [_kept(row) for row in self._all(query, (first, end, authorisation.to_bytes(1), limit))]
+
+    def first_since(self, time: int) -> int:
+        """The index of the first entry at `time` (ns) or later, or the next one's. Where times go back, one that is not far from it."""
+        low, high = 0, self.size
+        while low < high:
+            middle = (low + high) // 2
+            found = self._all("SELECT time FROM entries WHERE number = ?", (middle,))
+            low, high = (middle + 1, high) if found[0][0] < time else (low, middle)
+        return low
+
     def views(self, entry: KeptEntry) -> Views | None:
         """The four views of an entry; None when the key of its day was erased."""
         key = self.day_key(entry.time // DAY_NS)

@@ -59,13 +59,15 @@ class PaymentRequest(msgspec.Struct, frozen=True):
 class Requests:
     """Creates and answers requests to pay. Paying one is an ordinary order that names it (`Payments.pay`).
 
-    `told` hears of each new request, and of each that is declined or taken back, once it is kept.
+    `told` hears of each new request, and of each that is declined or taken back, once it is kept. `tell` hears of each new one
+    that asks somebody, in the transaction that keeps it: what it writes is written if the request is, and once.
     """
 
     def __init__(
         self, *, store: Store, parties: Parties, clock: Clock, rules: SchemeRules, told: Callable[[PaymentRequest], None] = lambda _: None
     ) -> None:
         self.told = told
+        self.tell: Callable[[Connection, PaymentRequest], None] = lambda _connection, _request: None
         self.store = store
         self.parties = parties
         self.clock = clock
@@ -105,13 +107,23 @@ class Requests:
                 "created_at": now,
                 "expires_at": min(form.expiry_ms * 1_000_000, AMOUNT_MAX),
             }
-            kept = await self.store.write(lambda connection: _insert(connection, row))
+            kept = await self.store.write(lambda connection: self._insert(connection, row))
         if kept.content_hash != content_hash:
             raise IdReused
         request = self._request(kept)
         if is_new:
             self.told(request)
         return request
+
+    def _insert(self, connection: Connection, row: dict[str, Any]) -> Row[Any]:
+        if (kept := _find(connection, row["id"])) is not None:
+            return kept
+        connection.execute(requests.insert().values(**row, paid_by=records.early_answer(connection, row)))
+        kept = _find(connection, row["id"])
+        assert kept is not None, row["id"]
+        if kept.payer is not None and kept.paid_by is None:
+            self.tell(connection, self._request(kept))
+        return kept
 
     async def _check(self, form: forms.RequestToPay, now: int) -> None:
         if form.origin != self.rules.origin or form.asset != self.rules.currency.code:
@@ -210,12 +222,3 @@ def is_known(connection: Connection, id: int) -> bool:
 
 def _find(connection: Connection, id: int) -> Row[Any] | None:
     return connection.execute(select(requests).where(requests.c.id == id)).first()
-
-
-def _insert(connection: Connection, row: dict[str, Any]) -> Row[Any]:
-    if (kept := _find(connection, row["id"])) is not None:
-        return kept
-    connection.execute(requests.insert().values(**row, paid_by=records.early_answer(connection, row)))
-    kept = _find(connection, row["id"])
-    assert kept is not None, row["id"]
-    return kept

@@ -354,7 +354,7 @@ def open_postgres(url: str, *, queue_size_max: int) -> Store:
 
 def missing_driver(error: ModuleNotFoundError) -> Refused:
     """What to tell where an optional driver is needed and not there. Raises `error` itself when something else is missing."""
-    extra = {"psycopg": "postgres", "tigerbeetle": "tigerbeetle"}.get(error.name or "")
+    extra = {"psycopg": "postgres", "tigerbeetle": "tigerbeetle", "aiosmpplib": "smpp"}.get(error.name or "")
     if extra is None:
         raise error
     return Refused(f"the settings need a driver that is not installed: pip install 'counterfoil[{extra}]'")

@@ -4,6 +4,7 @@
              ├─ /wallet, /till, /static ─> apps
              ├─ /, /staff, /proof ───> pages
              ├─ /log/ ──────────────> tiles
+             ├─ /ussd/, /sms/ ──────> callbacks
              └─ everything else ────> router ──> authentication ──> endpoint
 
 Start and stop belong to `counterfoil.app`: run uvicorn with `lifespan="off"`.
@@ -17,11 +18,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from counterfoil.folder import log_folder
+from counterfoil.i18n import languages
 from counterfoil.tlog.checkpoint import Checkpoint
 from counterfoil.tlog.note import Note
 from counterfoil.tlog.published import PublishedLog
 from counterfoil.web import openapi
 from counterfoil.web.api.account import AccountEndpoints
+from counterfoil.web.api.announcements import AnnouncementEndpoints
 from counterfoil.web.api.asking import AskingEndpoints
 from counterfoil.web.api.events import EventEndpoints
 from counterfoil.web.api.links import LinkEndpoints
@@ -30,13 +33,18 @@ from counterfoil.web.api.messages import MessageEndpoints
 from counterfoil.web.api.operation import OperationEndpoints
 from counterfoil.web.api.people import PeopleEndpoints
 from counterfoil.web.api.proofs import ProofEndpoints
+from counterfoil.web.api.push import PushEndpoints
 from counterfoil.web.api.scheme import SchemeEndpoints
 from counterfoil.web.api.sign_in import SignInEndpoints
+from counterfoil.web.api.sim_changes import SimChangeEndpoints
 from counterfoil.web.api.staff import StaffEndpoints
 from counterfoil.web.api.statements import StatementEndpoints
 from counterfoil.web.api.tills import TillEndpoints
+from counterfoil.web.api.watchers import WatcherEndpoints
 from counterfoil.web.apps import Apps
 from counterfoil.web.authentication import Authenticator
+from counterfoil.web.callbacks import PREFIX as USSD_PREFIX
+from counterfoil.web.callbacks import Callbacks
 from counterfoil.web.endpoint import Endpoint, Operation
 from counterfoil.web.guesses import Guesses
 from counterfoil.web.hot import PATH as HOT_PATH
@@ -49,6 +57,9 @@ from counterfoil.web.public_log import PublicLog
 from counterfoil.web.router import Router
 from counterfoil.web.services import Services
 from counterfoil.web.sessions import StaffSessions
+from counterfoil.web.simulator import Telephones
+from counterfoil.web.sms_callbacks import PREFIX as SMS_PREFIX
+from counterfoil.web.sms_callbacks import SmsCallbacks
 from counterfoil.web.tiles import PREFIX as LOG_PREFIX
 from counterfoil.web.tiles import Tiles
 
@@ -80,6 +91,8 @@ class WebApplication:
         pages: Application,
         apps: Apps,
         tiles: Application,
+        callbacks: Application,
+        sms_callbacks: Application,
         operations: list[Operation],
         document: dict[str, Any],
         sessions: StaffSessions,
@@ -89,6 +102,8 @@ class WebApplication:
         self._pages = pages
         self.apps = apps
         self._tiles = tiles
+        self._callbacks = callbacks
+        self._sms_callbacks = sms_callbacks
         self.sessions = sessions
         self.operations = operations
         self.document = document
@@ -103,6 +118,10 @@ class WebApplication:
                 await self._pages(scope, receive, send)
             elif scope["path"].startswith(LOG_PREFIX):
                 await self._tiles(scope, receive, send)
+            elif scope["path"].startswith(USSD_PREFIX):
+                await self._callbacks(scope, receive, send)
+            elif scope["path"].startswith(SMS_PREFIX):
+                await self._sms_callbacks(scope, receive, send)
             else:
                 await self._router(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -111,8 +130,8 @@ class WebApplication:
             await _lifespan(receive, send)
 
 
-def create_app(services: Services) -> WebApplication:
-    """The web over a scheme's running parts."""
+def create_app(services: Services, telephones: Telephones | None = None) -> WebApplication:
+    """The web over a scheme's running parts. `telephones`: those that the simulator offers, where there is one."""
     config, clock = services.config, services.clock
     sessions = StaffSessions(clock)
     guesses = Guesses(clock)
@@ -160,10 +179,24 @@ def create_app(services: Services) -> WebApplication:
             requests=services.requests, batches=services.batches, standing=services.standing, rules=services.payments.rules
         ).endpoints(),
         *PeopleEndpoints(parties=services.parties, guesses=guesses).endpoints(),
+        *WatcherEndpoints(parties=services.parties, guesses=guesses).endpoints(),
+        *SimChangeEndpoints(parties=services.parties, approvals=services.approvals).endpoints(),
         *LinkEndpoints(parties=services.parties, clock=clock).endpoints(),
         *MerchantEndpoints(tokens=services.tokens, webhooks=services.webhooks).endpoints(),
         *EventEndpoints(feed=services.feed, hub=services.hub, clock=clock).endpoints(),
-        *MessageEndpoints(conversations=services.conversations, happenings=services.happenings, parties=services.parties).endpoints(),
+        *MessageEndpoints(
+            conversations=services.conversations,
+            reports=services.reports,
+            happenings=services.happenings,
+            parties=services.parties,
+            scheme_name=config.scheme_name,
+        ).endpoints(),
+        *AnnouncementEndpoints(
+            announcements=services.announcements,
+            approvals=services.approvals,
+            reports=services.reports,
+            part_cost=config.text_part_cost,
+        ).endpoints(),
         *StaffEndpoints(
             parties=services.parties,
             approvals=services.approvals,
@@ -187,6 +220,7 @@ def create_app(services: Services) -> WebApplication:
             witnesses=services.witnesses,
             audited=services.audited,
         ).endpoints(),
+        *PushEndpoints(push=services.push, clock=clock).endpoints(),
         *SignInEndpoints(sessions=sessions, clock=clock).endpoints(),
         *operation.endpoints(),
     ]
@@ -203,14 +237,35 @@ def create_app(services: Services) -> WebApplication:
         body_size_max=config.body_size_max,
         common_headers=COMMON_HEADERS,
     )
-    pages = Pages(services, sessions, public_log).application()
+    pages = Pages(services, sessions, public_log, telephones or Telephones()).application()
     tiles = Tiles(public_log.folder, metrics=metrics, next_request_id=next_request_id, common_headers=COMMON_HEADERS)
+    callbacks = Callbacks(
+        config.ussd,
+        ussd=services.ussd,
+        region=config.region,
+        language=next(iter(languages(config.languages).values())),
+        clock=clock,
+        metrics=metrics,
+        elsewhere=router,
+        common_headers=COMMON_HEADERS,
+    )
+    sms_callbacks = SmsCallbacks(
+        config.sms,
+        reported=services.sms.reported,
+        received=services.inbox.receive,
+        clock=clock,
+        metrics=metrics,
+        elsewhere=router,
+        common_headers=COMMON_HEADERS,
+    )
     return WebApplication(
         hot=hot,
         router=router,
         pages=pages,
         apps=Apps(config),
         tiles=tiles,
+        callbacks=callbacks,
+        sms_callbacks=sms_callbacks,
         operations=operations,
         document=document,
         sessions=sessions,
@@ -231,6 +286,10 @@ def _reading(services: Services, published: PublishedLog) -> Reading:
         check_at=check.at if check else 0,
         log_size=_size(published.checkpoint()),
         log_witnessed_size=_size(published.witnessed()),
+        sms=services.sms.reading(),
+        wrong_pins=services.parties.pins.brake.wrong_by_channel,
+        pins_held_back=services.parties.pins.brake.refused,
+        pin_brakes=services.parties.pins.brake.places_on,
     )
 
 

@@ -29,7 +29,7 @@ import jinja2
 import msgspec
 
 from counterfoil.config import Config
-from counterfoil.web.i18n import SOURCE, Language, catalogue_path, catalogue_words, languages, negotiate
+from counterfoil.i18n import SOURCE, Language, catalogue_path, catalogue_words, languages, negotiate
 from counterfoil.web.incoming import Receive, Scope, Send
 from counterfoil.web.values import base64_text
 
@@ -159,7 +159,7 @@ class Apps:
             self._shells[app][code] = Resource(html.encode(), "text/html; charset=utf-8", POLICY)
         self._resources[f"/{app}/"] = self._shells[app].get(SOURCE) or next(iter(self._shells[app].values()))
         self._resources[f"/{app}/manifest.webmanifest"] = next(iter(self._manifests[app].values()))
-        self._resources[f"/{app}/sw.js"] = self._worker(app, words)
+        self._resources[f"/{app}/sw.js"] = self._worker(app, words, config)
 
     def _spoken(self, app: str) -> list[str]:
         """The languages that the app has words for, in the order of the settings."""
@@ -177,7 +177,7 @@ class Apps:
         one, other = (Resource(msgspec.json.encode(words | {"texts": part}), _TYPES[".json"]) for part in (first, rest))
         return one, other
 
-    def _worker(self, app: str, words: Iterable[str]) -> Resource:
+    def _worker(self, app: str, words: Iterable[str], config: Config) -> Resource:
         """The service worker with its list: every file of the app, first-load or later, and the hash of each."""
         paths = set(_imported(self._resources, f"/static/{app}/main.js", later=True))
         folders = (f"/static/{app}/", "/static/phone/", "/static/look/", "/static/icons/")
@@ -187,7 +187,11 @@ class Apps:
         shell = f"/{app}/?lang={SOURCE if SOURCE in self._offered else next(iter(self._offered))}"
         files[shell] = self._resources[f"/{app}/"].version
         version = base64_text(hashlib.sha256(msgspec.json.encode(files)).digest()[:12])
-        told = msgspec.json.encode({"app": app, "version": version, "shell": shell, "files": files}).decode()
+        about: dict[str, object] = {"app": app, "version": version, "shell": shell, "files": files}
+        if app == "wallet":
+            speakers = {code: self._offered[code] for code in words}
+            about["news"] = {code: each.text("You have news in %(scheme)s", scheme=config.scheme_name) for code, each in speakers.items()}
+        told = msgspec.json.encode(about).decode()
         code = self._resources["/static/phone/sw.js"].body.decode()
         return Resource(f"self.counterfoil = {told};\n{code}".encode(), _TYPES[".js"], POLICY)
 

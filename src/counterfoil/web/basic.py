@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from counterfoil.channels.consent import Draft, Problem
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import (
     CounterfoilError,
@@ -37,10 +38,11 @@ from counterfoil.errors import (
     TooMany,
     Unavailable,
 )
-from counterfoil.web.basic_views import BasicViews, Problem
+from counterfoil.i18n import Language
+from counterfoil.parties.pin_brake import asked_from
+from counterfoil.web.basic_views import BasicViews
 from counterfoil.web.guesses import LOOK_UPS_PER_MINUTE
-from counterfoil.web.holder_sessions import LIFETIME_S_MAX, Draft, HolderSessions, Session
-from counterfoil.web.i18n import Language
+from counterfoil.web.holder_sessions import LIFETIME_S_MAX, HolderSessions, Session
 from counterfoil.web.page_forms import check_same_site, posted
 from counterfoil.web.services import Services
 from counterfoil.web.throttle import Throttle
@@ -137,7 +139,8 @@ class BasicPages:
             return _sign_in_again("cookie", then)
         try:
             self._sign_ins.spend(request.client.host if request.client else "")
-            party = await self.services.parties.sign_in(form.get("number", "").strip(), form.get("pin", "").strip())
+            with asked_from("web", request.client.host if request.client else ""):
+                party = await self.services.parties.sign_in(form.get("number", "").strip(), form.get("pin", "").strip())
             holder = await self.services.parties.holder_of_party(party.id)
             session = self.sessions.begin(party=party.id, account=holder.account, name=holder.name)
         except PinLocked:
@@ -241,7 +244,8 @@ class BasicPages:
         if draft is None or form.get("id") != request.path_params["id"]:
             return await self._afterwards(request, session, views, payment_id)
         try:
-            await self.services.payments.pay_by_pin(views.order(draft), form.get("pin", "").strip())
+            with asked_from("web", request.client.host if request.client else ""):
+                await self.services.payments.pay_by_pin(views.order(draft), form.get("pin", "").strip())
         except (NotAuthenticated, PinLocked, TooMany) as error:
             session.problems = {"pin": views.sentence(error)}
             return _see(_pay_address(payment_id))

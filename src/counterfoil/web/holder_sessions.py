@@ -11,9 +11,9 @@ import hmac
 
 import msgspec
 
+from counterfoil.channels.consent import Draft
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import TooMany
-from counterfoil.payments.orders import OrderKind
 from counterfoil.web.values import base64_text
 
 IDLE_S_MAX = 600
@@ -22,30 +22,6 @@ SESSIONS_MAX = 10_000
 """At one time; some 2 kB each."""
 DRAFTS_MAX = 5
 """Payments that were begun in one session; the oldest is forgotten first."""
-
-
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment as it is shown before the PIN is asked for. Every field is part of the order, or follows from it.
-
-    Attributes:
-        to: what the payer typed to name the payee.
-        fee: minor units that the payer pays on top; `total` leaves the account.
-        expires_at: ns; after it the page has to be asked for again.
-    """
-
-    id: int
-    payee: int
-    payee_name: str
-    to: str
-    amount: int
-    fee: int
-    total: int
-    memo: str
-    reference: int
-    kind: OrderKind
-    timeout_s: int
-    rules_hash: bytes
-    expires_at: int
 
 
 class Session(msgspec.Struct, kw_only=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
+
+from counterfoil.channels.sms.service import SmsReading
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 150, 250, 500, 1_000, 2_500, 5_000)
@@ -33,6 +35,9 @@ class Reading(msgspec.Struct, frozen=True):
         check_passed: outcome of the last conservation check; None before the first.
         check_at: when it ended, ns.
         log_size, log_witnessed_size: entries under the log's newest head, and under the newest that witnesses cosigned.
+        sms: text messages that wait, that ended unsent, and what each gateway was given.
+        wrong_pins: wrong PINs since the start, by channel; pins_held_back: those not looked at because somebody guesses from there.
+        pin_brakes: places and channels from which PINs are being guessed now.
     """
 
     ledger_queue: int
@@ -45,6 +50,10 @@ class Reading(msgspec.Struct, frozen=True):
     check_at: int
     log_size: int
     log_witnessed_size: int
+    sms: SmsReading
+    wrong_pins: Mapping[str, int] = {}
+    pins_held_back: int = 0
+    pin_brakes: int = 0
 
 
 class _Latencies:
@@ -120,9 +129,42 @@ class Metrics:
         yield GaugeMetricFamily("counterfoil_event_subscribers", "Event streams that are open", value=now.subscribers)
         yield GaugeMetricFamily("counterfoil_log_entries", "Entries that the log has signed", value=now.log_size)
         yield GaugeMetricFamily("counterfoil_log_witnessed_entries", "Entries that witnesses have cosigned", value=now.log_witnessed_size)
+        yield from _sms(now.sms)
+        yield from _pins(now)
         if now.check_passed is not None:
             yield GaugeMetricFamily("counterfoil_check_passed", "1 when the last conservation check passed", value=int(now.check_passed))
             yield GaugeMetricFamily("counterfoil_check_timestamp_seconds", "When the last check ended", value=now.check_at / 1e9)
+
+
+def _pins(now: Reading) -> Iterator[Metric]:
+    """By channel, never by person or place."""
+    wrong = CounterMetricFamily("counterfoil_wrong_pins", "Wrong PINs, by channel", labels=["channel"])
+    for channel, count in now.wrong_pins.items():
+        wrong.add_metric([channel], count)
+    yield wrong
+    yield CounterMetricFamily("counterfoil_pins_held_back", "PINs that were not looked at, for somebody guesses", value=now.pins_held_back)
+    yield GaugeMetricFamily("counterfoil_pin_brakes", "Places from which PINs are being guessed", value=now.pin_brakes)
+
+
+def _sms(now: SmsReading) -> Iterator[Metric]:
+    """By gateway and state, never by number. Nothing of a gateway where none is set."""
+    yield GaugeMetricFamily("counterfoil_sms_waiting", "Text messages that wait for a gateway", value=now.waiting)
+    unsent = CounterMetricFamily("counterfoil_sms_unsent", "Text messages that ended without reaching a phone, by state", labels=["state"])
+    for state, count in now.unsent.items():
+        unsent.add_metric([state], count)
+    yield unsent
+    counters = {
+        "texts": CounterMetricFamily("counterfoil_sms_texts", "Text messages that a gateway took", labels=["gateway"]),
+        "parts": CounterMetricFamily("counterfoil_sms_parts", "Parts of those text messages", labels=["gateway"]),
+        "cost": CounterMetricFamily("counterfoil_sms_cost_minor_units", "What those parts cost, minor units", labels=["gateway"]),
+        "failures": CounterMetricFamily("counterfoil_sms_gateway_failures", "Times that a gateway did not work", labels=["gateway"]),
+    }
+    resting = GaugeMetricFamily("counterfoil_sms_gateway_resting", "1 while a gateway rests after a failure", labels=["gateway"])
+    for gateway in now.gateways:
+        for name, family in counters.items():
+            family.add_metric([gateway.name], getattr(gateway, name))
+        resting.add_metric([gateway.name], int(gateway.is_resting))
+    yield from (*counters.values(), resting)
 
 
 class _Collector(Collector):

@@ -2,13 +2,15 @@
 
     /                       what this scheme is
     /proof                  the public log: how it stands, and how to check it; /proof/check: a receipt, checked by the browser
+    /r/...                  the receipt behind a code in a text message (see `receipt_pages`)
     /staff                  the books at a glance; /staff/accounts, /staff/transfers, /staff/proposals, /staff/messages
     /staff/sign-in?token=   a link that works once (see `sessions`)
     /basic/...              for holders on phones without scripts (see `basic`)
     /pay/...                payment links, a stall's poster, slips of sales (see `till_pages`)
+    /simulator              a simple telephone to try, in a sandbox (see `simulator`)
 
 Language: `?lang=`, else what the browser prefers. Nothing from elsewhere, and a policy that says so; no script either, but on
-/proof/check, where the holder's own browser does the checking.
+/proof/check and /r/..., where the visitor's own browser does the checking, and on /simulator.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import jinja2
 import msgspec
@@ -27,15 +30,21 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from counterfoil.errors import CounterfoilError, InternalError, NotFound, Refused
+from counterfoil.folder import openings_path
+from counterfoil.i18n import Language, languages, negotiate
 from counterfoil.moments import moment_text
 from counterfoil.parties.types import Permission
+from counterfoil.payments.pin_days import PinDays
 from counterfoil.web.basic import HOME, BasicPages, is_basic
-from counterfoil.web.i18n import Language, languages, negotiate
+from counterfoil.web.message_views import MessageViews
 from counterfoil.web.page_forms import FORM_SIZE_MAX, check_same_site, posted
 from counterfoil.web.proof_views import ProofViews
 from counterfoil.web.public_log import PublicLog
+from counterfoil.web.receipt_pages import PREFIX as CODES
+from counterfoil.web.receipt_pages import ReceiptPages, is_receipt
 from counterfoil.web.services import Services
 from counterfoil.web.sessions import SESSION_LIFETIME_S, StaffSessions
+from counterfoil.web.simulator import SimulatorPages, Telephones, is_simulator
 from counterfoil.web.staff_views import StaffViews
 from counterfoil.web.till_pages import PayPages, is_pay
 from counterfoil.web.values import base64_text
@@ -54,7 +63,7 @@ HEADERS = {
 }
 
 CHECK_POLICY = HEADERS["Content-Security-Policy"] + "; script-src 'self'"
-"""Of the one page that works by itself: our own script, and still no address to send anything to."""
+"""Of the pages that work by themselves: our own script, and still no address to send anything to."""
 
 _OURS = ("/staff/", "/static/", "/proof/")
 
@@ -63,7 +72,14 @@ View = Callable[[StaffViews, Request], Awaitable[tuple[str, dict[str, Any]]]]
 
 def is_page(path: str) -> bool:
     """Whether an address belongs to the pages; everything else is the API's."""
-    return path in ("/", "/staff", "/proof") or path.startswith(_OURS) or is_basic(path) or is_pay(path)
+    return (
+        path in ("/", "/staff", "/proof")
+        or path.startswith(_OURS)
+        or is_basic(path)
+        or is_pay(path)
+        or is_receipt(path)
+        or is_simulator(path)
+    )
 
 
 class SchemeView(msgspec.Struct, frozen=True):
@@ -78,15 +94,27 @@ class SchemeView(msgspec.Struct, frozen=True):
 class Pages:
     """The pages of one server. `sessions` decides who of the staff may look."""
 
-    def __init__(self, services: Services, sessions: StaffSessions, public_log: PublicLog) -> None:
+    def __init__(self, services: Services, sessions: StaffSessions, public_log: PublicLog, telephones: Telephones) -> None:
         self.services = services
         self.sessions = sessions
         self.public_log = public_log
+        self.pin_days = PinDays(openings_path(services.config), zone=ZoneInfo(services.config.time_zone), clock=services.clock)
         self.languages = languages(services.config.languages)
         config = services.config
         self.scheme = SchemeView(config.scheme_name, config.currency.code, config.origin, config.sandbox)
         self._environments = {code: self._environment(language) for code, language in self.languages.items()}
         self.pay = PayPages(services, render=self.render, language=self._language, problem=self.problem)
+        self.receipts = ReceiptPages(
+            services, public_log, render=self.render, language=self._language, problem=self.problem, script_policy=CHECK_POLICY
+        )
+        self.simulator = SimulatorPages(
+            config,
+            telephones,
+            services.sms,
+            render=self.render,
+            language=self._language,
+            headers=HEADERS,
+        )
         self.basic = BasicPages(services, render=self._render_basic, language=self._language, problem=self.problem)
 
     def application(self) -> Starlette:
@@ -105,26 +133,30 @@ class Pages:
             Route("/staff/transfers", self._staff(_transfers)),
             Route("/staff/transfers/{id}", self._staff(_transfer)),
             Route("/staff/proposals", self._staff(_proposals)),
+            Route("/staff/announcements/{id}", self._staff(_announcement)),
             Route("/staff/messages", self._staff(_messages)),
+            Route("/staff/reports", self._staff(_reports)),
             Route("/staff/sign-in", self.sign_in),
             Route("/staff/sign-in", self.signed_in, methods=["POST"]),
             Route("/staff/sign-out", self.sign_out, methods=["POST"]),
             *self.basic.routes(),
             *self.pay.routes(),
+            *self.receipts.routes(),
+            *self.simulator.routes(),
         ]
 
     # For everybody
 
     async def front(self, request: Request) -> Response:
         key = base64_text(self.services.payments.acknowledger.public_key)
-        return self.render(request, "front.html", operator_key=key, home="/")
+        return self.render(request, "front.html", operator_key=key, simulator=bool(self.simulator.callback), home="/")
 
     async def proof(self, request: Request) -> Response:
-        context = await ProofViews(self.services, self.public_log, self._language(request)).proof()
+        context = await ProofViews(self.services, self.public_log, self.pin_days, self._language(request)).proof()
         return self.render(request, "proof.html", home="/", base=str(request.base_url).rstrip("/"), **context)
 
     async def check(self, request: Request) -> Response:
-        context = await ProofViews(self.services, self.public_log, self._language(request)).check()
+        context = await ProofViews(self.services, self.public_log, self.pin_days, self._language(request)).check()
         answer = self.render(request, "check.html", home="/", **context)
         answer.headers["Content-Security-Policy"] = CHECK_POLICY
         return answer
@@ -190,7 +222,8 @@ class Pages:
         return self.problem(request, NotFound())
 
     async def _broken(self, request: Request, error: Exception) -> Response:
-        log.error("page_failed", path=request.url.path, exc_info=error)
+        path = request.url.path
+        log.error("page_failed", path=CODES if is_receipt(path) else path, exc_info=error)  # a code is nobody's to read in a log
         return self.problem(request, InternalError())
 
     def render(self, request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
@@ -248,6 +281,7 @@ _STAFF_LINKS = (
     ("/staff/transfers", N_("Transfers")),
     ("/staff/proposals", N_("Proposals")),
     ("/staff/messages", N_("Messages")),
+    ("/staff/reports", N_("Reports")),
 )
 
 
@@ -277,6 +311,14 @@ async def _proposals(views: StaffViews, request: Request) -> tuple[str, dict[str
 
 async def _messages(views: StaffViews, request: Request) -> tuple[str, dict[str, Any]]:
     return "messages.html", await views.messages()
+
+
+async def _announcement(views: StaffViews, request: Request) -> tuple[str, dict[str, Any]]:
+    return "announcement.html", await MessageViews(views.services, views.language).announcement(request.path_params["id"])
+
+
+async def _reports(views: StaffViews, request: Request) -> tuple[str, dict[str, Any]]:
+    return "reports.html", await MessageViews(views.services, views.language).reports()
 
 
 def _number(request: Request, name: str) -> int:

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import msgspec
 
 from counterfoil.errors import CounterfoilError, NotAuthenticated, Retry, TooMany, Unavailable
+from counterfoil.i18n import SOURCE, Language, languages, negotiate
 from counterfoil.ids import ID_MAX, id_text
-from counterfoil.web.i18n import SOURCE, Language, languages, negotiate
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import Unavailable
+from counterfoil.i18n import Language
+from counterfoil.payments.pin_days import PinDays
 from counterfoil.tlog.keys import VerifierKey
-from counterfoil.web.i18n import Language
 from counterfoil.web.proof_words import words
 from counterfoil.web.public_log import SLOT_S, LogState, PublicLog, Slot
 from counterfoil.web.services import Services
@@ -46,8 +49,9 @@ class WitnessRow(msgspec.Struct, frozen=True):
 class ProofViews:
     """Each method is one page's content, in `language`."""
 
-    def __init__(self, services: Services, log: PublicLog, language: Language) -> None:
+    def __init__(self, services: Services, log: PublicLog, pin_days: PinDays, language: Language) -> None:
         self.services = services
+        self.pin_days = pin_days
         self.public_log = log
         self.language = language
 
@@ -62,8 +66,14 @@ class ProofViews:
             return common | {"problem": error.detail}
         if state.newest is None:
             return common
+        try:
+            by_pin = await self.pin_days.last(state.newest.checkpoint.size)
+        except Unavailable:
+            by_pin = None
         return common | {
             "state": state,
+            "time_zone": self.services.config.time_zone,
+            "by_pin": [(self._day(day.start), day) for day in reversed(by_pin or ())],
             "head": state.witnessed or state.newest,
             "rows": self._rows(state),
             "bars": bars(state.slots, state.waiting),
@@ -75,6 +85,9 @@ class ProofViews:
             "chart_end": (state.slots[-1].start_s + SLOT_S) * NANOSECONDS,
             "newest_cosigned": max((each.time_s for each in state.cosigned), default=0) * NANOSECONDS,
         }
+
+    def _day(self, start: int) -> str:
+        return datetime.fromtimestamp(start // NANOSECONDS, ZoneInfo(self.services.config.time_zone)).date().isoformat()
 
     def _rows(self, state: LogState) -> list[WitnessRow]:
         cosigned = {each.name: each.time_s for each in state.cosigned}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from counterfoil.web.i18n import Language
+from counterfoil.i18n import Language
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's own mark for texts that are translated later
@@ -18,6 +18,7 @@ STEPS = {
     "inclusion": N_("That entry is in the log"),
     "content": N_("Its details are complete"),
     "chain": N_("It follows on the receipt before it"),
+    "code": N_("The code of the text message is this entry's"),
 }
 STATES = {
     "proven": N_("proven"),
@@ -80,6 +81,10 @@ FINDINGS = {
     "chain.other_log": N_("The two receipts are of two logs."),
     "chain.no_sequence": N_("Receipts of this kind do not follow on each other."),
     "chain.not_proven": N_("The receipt before it is not proven itself."),
+    "code.proven": N_("It was computed here from the entry, and is the same."),
+    "code.other": N_(
+        "This entry has another code. You were shown the receipt of another payment: the text or this server does not tell the truth."
+    ),
 }
 FIELDS = {
     "type": N_("Entry"),

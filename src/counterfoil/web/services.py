@@ -10,7 +10,13 @@ from counterfoil.acceptance.service import Acceptance
 from counterfoil.assurance.audits import Audited
 from counterfoil.assurance.running_check import CheckResult
 from counterfoil.assurance.witnesses import WitnessStatus
+from counterfoil.channels.announcements import Announcements
 from counterfoil.channels.conversations import Conversations
+from counterfoil.channels.push.service import Push
+from counterfoil.channels.reports import Reports
+from counterfoil.channels.sms.inbound import Inbox
+from counterfoil.channels.sms.service import Sms
+from counterfoil.channels.ussd.service import Ussd
 from counterfoil.channels.webhooks import Webhooks
 from counterfoil.clock import Clock
 from counterfoil.config import Config
@@ -23,6 +29,7 @@ from counterfoil.payments.batches import Batches
 from counterfoil.payments.feed import Feed
 from counterfoil.payments.history import History
 from counterfoil.payments.hub import Hub
+from counterfoil.payments.receipt_codes import ReceiptCodes
 from counterfoil.payments.receipts import Receipts
 from counterfoil.payments.requests import Requests
 from counterfoil.payments.service import Payments
@@ -72,10 +79,17 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     history: History
     feed: Feed
     webhooks: Webhooks
+    push: Push
     hub: Hub
     conversations: Conversations
+    announcements: Announcements
+    reports: Reports
+    ussd: Ussd
+    inbox: Inbox
+    sms: Sms
     happenings: Happenings
     acceptance: Acceptance
+    receipt_codes: ReceiptCodes
     is_running: Callable[[], bool]
     last_check: Callable[[], CheckResult | None] = no_check
     receipts: Receipts | None = None

@@ -6,15 +6,17 @@ from typing import Any
 
 import msgspec
 
+from counterfoil.channels.announcements import KIND as ANNOUNCEMENT
 from counterfoil.errors import NotFound
+from counterfoil.i18n import Language
 from counterfoil.ids import id_text, parse_id
 from counterfoil.ledger.chart import AccountCode, TransferCode
 from counterfoil.ledger.types import Account, QueryFilter, QueryFilterFlags, Transfer, TransferFlags
 from counterfoil.parties.numbers import masked_number
+from counterfoil.parties.sim_changes import KIND as SIM_CHANGE_LIFT
 from counterfoil.parties.types import Notice, Proposal, ProposalState
 from counterfoil.payments.history import Entry
 from counterfoil.payments.types import AuthorisationClass, Payment
-from counterfoil.web.i18n import Language
 from counterfoil.web.services import Services
 
 PAGE_SIZE = 50
@@ -65,7 +67,13 @@ AUTHORISATIONS = {
     AuthorisationClass.SYSTEM: N_("a mandate of the holder"),
     AuthorisationClass.TOKEN: N_("the merchant's server"),
 }
-PROPOSAL_KINDS = {"issue": N_("issue of money"), "withdrawal": N_("withdrawal of money"), "reversal": N_("reversal of a payment")}
+PROPOSAL_KINDS = {
+    "issue": N_("issue of money"),
+    "withdrawal": N_("withdrawal of money"),
+    "reversal": N_("reversal of a payment"),
+    ANNOUNCEMENT: N_("message to many"),
+    SIM_CHANGE_LIFT: N_("lifting of a change of SIM"),
+}
 PROPOSAL_STATES = {
     ProposalState.PROPOSED: (N_("waits for a second person"), "wait"),
     ProposalState.APPROVED: (N_("approved, being carried out"), "wait"),
@@ -87,6 +95,12 @@ NOTICE_KINDS = {
     "recovery_started": N_("recovery started"),
     "recovery_done": N_("recovery done"),
     "recovery_cancelled": N_("recovery cancelled"),
+    "announcement": N_("message to many"),
+    "announcement_security": N_("message to many"),
+    "message": N_("message"),
+    "sim_changed": N_("SIM changed"),
+    "sim_change_lifted": N_("lifting of a change of SIM"),
+    "number_released": N_("number given free"),
 }
 _HOLDERS = (AccountCode.CUSTOMER, AccountCode.MERCHANT, AccountCode.AGENT, AccountCode.INSTITUTION)
 _OPENED_BY_IMPORT = (AccountCode.IMPORT_CASH, AccountCode.IMPORT_BANKS, AccountCode.IMPORT_INTEREST, AccountCode.IMPORT_OTHER)
@@ -288,6 +302,7 @@ class StaffViews:
             what = f"{what}: {self.language.money(particulars['amount'], currency)} {currency.code}"
         return {
             "created_at": proposal.created_at,
+            "link": f"/staff/announcements/{id_text(proposal.id)}" if proposal.kind == ANNOUNCEMENT else "",
             "what": what,
             "reason": proposal.reason,
             "proposer": (await self.services.parties.party(proposal.proposer)).name,
@@ -301,6 +316,8 @@ class StaffViews:
         return {
             "created_at": notice.created_at,
             "to": to if sandbox or not to else masked_number(to),
-            "what": self.language.text(NOTICE_KINDS.get(notice.kind, notice.kind)),
+            "what": self.language.text(
+                N_("to or about a watcher") if notice.kind.startswith("watch") else NOTICE_KINDS.get(notice.kind, notice.kind)
+            ),
             "code": notice.values.get("code", "") if sandbox else "",
         }

@@ -10,10 +10,10 @@ import msgspec
 from babel.dates import format_date, format_skeleton
 
 from counterfoil.clock import NANOSECONDS
+from counterfoil.i18n import Language
 from counterfoil.ledger.chart import TransferCode
 from counterfoil.money import Currency
 from counterfoil.payments.statement import Line, Statement, Step
-from counterfoil.web.i18n import Language
 
 
 class About(msgspec.Struct, frozen=True):

@@ -29,11 +29,11 @@ from counterfoil.acceptance.codes import address_of
 from counterfoil.acceptance.types import Sale, SaleState
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import CounterfoilError, Malformed, NotFound, PartyNotFound
+from counterfoil.i18n import Language
 from counterfoil.ids import parse_id
 from counterfoil.money import parse_amount
 from counterfoil.parties.numbers import parse_address
 from counterfoil.parties.types import Holder, PartyKind, PartyState
-from counterfoil.web.i18n import Language
 from counterfoil.web.services import Services
 from counterfoil.web.till_views import slip_path
 from counterfoil.web.values import parse_base64

@@ -17,6 +17,7 @@ import uvloop
 from counterfoil import app
 from counterfoil.clock import Clock, SystemClock
 from counterfoil.commands import keyfile
+from counterfoil.commands.demo import telephones
 from counterfoil.commands.demo.cast import Actor, Cast
 from counterfoil.commands.demo.counter import Counter
 from counterfoil.commands.demo.dice import Dice
@@ -35,6 +36,7 @@ from counterfoil.errors import Unavailable
 from counterfoil.folder import only_process, operator_key, policy_path
 from counterfoil.ids import id_text
 from counterfoil.tlog.keys import Signer
+from counterfoil.web import simulator
 from counterfoil.web.api.sign_in import sign_in_path
 from counterfoil.web.app import create_app
 from counterfoil.web.incoming import Application
@@ -112,10 +114,11 @@ def _clear(folder: Path) -> None:
 
 async def _run(config: Config, mark: Mark, arguments: argparse.Namespace, output: Output) -> Answer:
     clock = SystemClock()
+    config = telephones.with_gateway(config, clock)
     if arguments.fill_only:
         async with app.running(config, clock) as services:
             cast = await settled(services, mark, clock, output)
-            application = create_app(services)
+            application = create_app(services, await telephones.settle(services, cast, mark.seed, clock, pin=PIN))
             async with _listening(application, config, arguments) as server:
                 till = await (await _shops(services, cast, mark, clock)).pairing(TILL_OF, server)
                 return describe(config, services, cast, server, application.sessions.invite(_staff(cast, "treasurer").party), till)
@@ -124,7 +127,7 @@ async def _run(config: Config, mark: Mark, arguments: argparse.Namespace, output
         app.running(config, clock, publishing=True) as services,
     ):
         cast = await settled(services, mark, clock, output)
-        application = create_app(services)
+        application = create_app(services, await telephones.settle(services, cast, mark.seed, clock, pin=PIN))
         async with _listening(application, config, arguments) as server:
             shops = await _shops(services, cast, mark, clock)
             till = await shops.pairing(TILL_OF, server)
@@ -237,6 +240,8 @@ def describe(config: Config, services: Services, cast: Cast, server: str, token:
         f"  Your wallet   {for_browsers(server)}/wallet/",
         f"                (an account in a minute; then Cash, at @{cast.agents[0].label}, who gives what you ask for)",
         f"  Old phones    {for_browsers(server)}/basic/",
+        f"  Any phone     {for_browsers(server)}{simulator.PATH}",
+        f"                (a simple telephone: dial {simulator.CODE}, PIN {PIN})",
         f"  Till          {till}",
         f"                (of {cast.find(TILL_OF).who.name}; clerks Margaux and Émile, PIN {PIN})",
         f"  Proof page    {server}/proof",
@@ -271,6 +276,7 @@ def describe(config: Config, services: Services, cast: Cast, server: str, token:
         "server": server,
         "staff": link,
         "proof": f"{server}/proof",
+        "simulator": f"{for_browsers(server)}{simulator.PATH}",
         "till": till,
         "openapi": f"{server}/openapi.json",
         "wallets": people,

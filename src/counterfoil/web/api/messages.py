@@ -8,7 +8,8 @@ import msgspec
 
 from counterfoil.channels import conversations as conversations_module
 from counterfoil.channels.conversations import TEXT_LENGTH_MAX, Conversations, Message
-from counterfoil.errors import AccountFrozen, IdReused, MessagesBlocked, PartyNotFound, TooMany
+from counterfoil.channels.reports import NOTE_LENGTH_MAX, ReportReason, Reports
+from counterfoil.errors import AccountFrozen, IdReused, MessagesBlocked, NotFound, PartyNotFound, TooMany, WritingStopped
 from counterfoil.moments import moment_text
 from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties import happenings as happenings_module
@@ -39,13 +40,14 @@ class TextView(msgspec.Struct, frozen=True):
 
 
 class ThreadView(msgspec.Struct, frozen=True):
-    """The messages with one person, in short. `blocked`: by the caller."""
+    """The messages with one person, in short. `blocked`: by the caller. `scheme`: the scheme itself writes, and reads no answers."""
 
     account: UuidText
     name: str
     last: TextView
     unread: Annotated[int, msgspec.Meta(ge=0)]
     blocked: bool
+    scheme: bool
 
 
 class ThreadsView(msgspec.Struct, frozen=True):
@@ -56,13 +58,31 @@ class ThreadsView(msgspec.Struct, frozen=True):
 
 
 class ConversationView(msgspec.Struct, frozen=True):
-    """A page of the messages with one person, newest first. `blocked`: by the caller."""
+    """A page of the messages with one person, newest first. `blocked`, `scheme`: as in the list of threads."""
 
     account: UuidText
     name: str
     blocked: bool
+    scheme: bool
     messages: list[TextView]
     next: Cursor | None
+
+
+class ReportBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a message is reported. `id` is made by the caller."""
+
+    id: UuidText
+    reason: ReportReason
+    note: Annotated[str, msgspec.Meta(max_length=4 * NOTE_LENGTH_MAX, description="at most 300 characters")] = ""
+
+
+class ReportView(msgspec.Struct, frozen=True):
+    """What was reported."""
+
+    id: UuidText
+    message: UuidText
+    reason: ReportReason
+    at: Moment
 
 
 class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,9 +97,16 @@ class NoticeView(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: opened, device_added, device_revoked, recovery_started, recovery_done, recovery_cancelled, pin_set, pin_allowed,
-            number_changed, handle_set, own_limits_set, tier_changed, frozen, unfrozen, token_created, token_revoked, closed.
+            number_changed, handle_set, own_limits_set, tier_changed, frozen, unfrozen, token_created, token_revoked, closed;
+            sim_changed, sim_change_lifted, number_released. Of the caller's own watchers: watcher_chosen, watcher_accepted,
+            watcher_declined, watcher_left, watcher_taken_away, watcher_kept, watcher_ended. Of accounts that the caller watches:
+            watch_asked, watch_taken_away, watch_kept, watch_ended, watched_paid, watched_received, watched_held, watched_released,
+            watched_closed, watched_device_added, watched_device_revoked, watched_frozen, watched_unfrozen, watched_number_changed,
+            watched_number_released, watched_own_limits_set, watched_pin_allowed, watched_pin_set, watched_recovery_started,
+            watched_recovery_done, watched_recovery_cancelled, watched_sim_changed, watched_sim_change_lifted.
         by: self, staff, or scheme (by its rules: a recovery whose time had come).
-        facts: by kind: device; handle; per_payment, per_day, per_month (minor units, null for none); before, after; reason; label, scopes.
+        facts: by kind: device; handle; per_payment, per_day, per_month (minor units, null for none); before, after; reason; label, scopes;
+            watcher; name, and of money that moved amount, fee (minor units) and receipt_code.
     """
 
     id: UuidText
@@ -106,16 +133,22 @@ class NoticesView(msgspec.Struct, frozen=True):
 class MessageEndpoints:
     """Conversations and notices of the caller."""
 
-    def __init__(self, *, conversations: Conversations, happenings: Happenings, parties: Parties) -> None:
+    def __init__(
+        self, *, conversations: Conversations, reports: Reports, happenings: Happenings, parties: Parties, scheme_name: str
+    ) -> None:
+        self.scheme_name = scheme_name
         self.conversations = conversations
+        self.reports = reports
         self.happenings = happenings
         self.parties = parties
 
     def endpoints(self) -> list[Endpoint]:
-        refusals = (PartyNotFound, AccountFrozen, MessagesBlocked, TooMany, IdReused)
+        refusals = (PartyNotFound, AccountFrozen, MessagesBlocked, WritingStopped, TooMany, IdReused)
+        reporting = (NotFound, IdReused, TooMany)
         nobody = (PartyNotFound,)
         return [
             Endpoint("POST", "/v1/messages", self.send, access=HOLDER, errors=refusals, status=201, tag="messages"),
+            Endpoint("POST", "/v1/messages/{id}/report", self.report, access=HOLDER, errors=reporting, status=201, tag="messages"),
             Endpoint("GET", "/v1/threads", self.threads, access=HOLDER, tag="messages"),
             Endpoint("GET", "/v1/threads/{account}", self.thread, access=HOLDER, errors=nobody, tag="messages"),
             Endpoint("POST", "/v1/threads/{account}/read", self.read, access=HOLDER, status=204, tag="messages"),
@@ -131,36 +164,50 @@ class MessageEndpoints:
         )
         return message_view(sent)
 
+    async def report(self, caller: Principal, id: int, body: ReportBody) -> ReportView:
+        """Report a message that the caller received to the scheme's staff, who get a copy. A repeat answers the same report."""
+        made = await self.reports.report(
+            id=parse_uuid(body.id, "id"), message=id, reporter=caller.account, reason=body.reason, note=body.note
+        )
+        return ReportView(uuid_text(made.id), uuid_text(made.message), made.reason, moment_text(made.created_at))
+
     async def threads(self, caller: Principal, query: PageQuery) -> ThreadsView:
         """With whom the caller has messages, the newest first."""
         found = await self.conversations.threads(caller.account, before=parse_cursor(query.cursor, maximum=AMOUNT_MAX), limit=query.limit)
         views = []
         for each in found:
             assert each.last is not None, each
-            holder = await self.parties.holder(each.other)
-            views.append(ThreadView(uuid_text(each.other), holder.name, message_view(each.last), each.unread, each.blocked))
+            name, scheme = await self._who(each.other)
+            views.append(ThreadView(uuid_text(each.other), name, message_view(each.last), each.unread, each.blocked, scheme))
         return ThreadsView(views, cursor_text(found[-1].last_at) if len(found) == query.limit else None)
 
     async def thread(self, caller: Principal, account: int, query: PageQuery) -> ConversationView:
         """The messages with one person, newest first; none so far is an empty page."""
         before = parse_cursor(query.cursor, maximum=AMOUNT_MAX)
-        holder = await self.parties.holder(account)
+        name, scheme = await self._who(account)
         thread = await self.conversations.thread(caller.account, account)
         found = await self.conversations.messages(caller.account, account, before=before, limit=query.limit)
         following = cursor_text(found[-1].sent_at) if len(found) == query.limit else None
-        return ConversationView(uuid_text(account), holder.name, thread.blocked, [message_view(each) for each in found], following)
+        texts = [message_view(each) for each in found]
+        return ConversationView(uuid_text(account), name, thread.blocked, scheme, texts, following)
 
     async def read(self, caller: Principal, account: int) -> None:
         """The caller has read what this person wrote so far. A repeat changes nothing."""
         await self.conversations.read(caller.account, account)
 
     async def block(self, caller: Principal, account: int) -> None:
-        """No more messages between the caller and this person. A repeat changes nothing."""
+        """No more messages between the caller and this person; the scheme is only muted. A repeat changes nothing."""
         await self.conversations.block(caller.account, account)
 
     async def unblock(self, caller: Principal, account: int) -> None:
         """Messages again, as far as the caller is concerned. A repeat changes nothing."""
         await self.conversations.unblock(caller.account, account)
+
+    async def _who(self, account: int) -> tuple[str, bool]:
+        """Who writes in a thread: a name, and whether that is the scheme itself."""
+        if account == self.conversations.scheme_account:
+            return self.scheme_name, True
+        return (await self.parties.holder(account)).name, False
 
     async def notices(self, caller: Principal, query: NoticesQuery) -> NoticesView:
         """What happened to the caller's account, newest first: devices, PIN, limits, freezes."""

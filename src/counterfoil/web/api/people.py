@@ -25,6 +25,7 @@ from counterfoil.errors import (
 from counterfoil.moments import moment_text
 from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties.context import LABEL_DEFAULT, NewKey
+from counterfoil.parties.pin_brake import asked_from
 from counterfoil.parties.service import Parties
 from counterfoil.parties.types import Device, DeviceState, KeyAlgorithm, Limits
 from counterfoil.web.access import HOLDER, PUBLIC, Principal
@@ -334,7 +335,8 @@ class PeopleEndpoints:
     async def recover(self, request: Incoming, body: RecoverBody) -> RecoveryView:
         """Ask for a new key when all devices are lost. It takes effect after a delay in which everybody is told."""
         self.guesses.enrolments.spend(request.ip)
-        recovery = await self.parties.recoveries.begin(number=body.number, code=body.code, pin=body.pin, key=body.key.key())
+        with asked_from("web", request.ip):
+            recovery = await self.parties.recoveries.begin(number=body.number, code=body.code, pin=body.pin, key=body.key.key())
         return RecoveryView(uuid_text(recovery.id), uuid_text(recovery.device), recovery.state, moment_text(recovery.effective_at))
 
     async def recovery(self, caller: Principal) -> RecoveryView:

@@ -11,6 +11,7 @@ import msgspec
 from counterfoil.clock import Clock
 from counterfoil.config import Config
 from counterfoil.errors import Malformed
+from counterfoil.i18n import Language, languages
 from counterfoil.ledger.service import Ledger
 from counterfoil.moments import moment_text
 from counterfoil.money import Currency
@@ -22,7 +23,6 @@ from counterfoil.payments.months import Month, Sums
 from counterfoil.web.accept import preferred
 from counterfoil.web.access import Principal, holder_or
 from counterfoil.web.endpoint import Endpoint
-from counterfoil.web.i18n import Language, languages
 from counterfoil.web.incoming import Answer, Incoming
 from counterfoil.web.statement_files import CSV_LINES_MAX, PDF_LINES_MAX, csv_file, pdf_file
 from counterfoil.web.statement_words import About, Words

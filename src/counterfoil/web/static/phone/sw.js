@@ -6,12 +6,14 @@
  * The server puts in front which app this is, and every file of it with its hash. All files of one version are kept or none:
  * a file whose hash is another belongs to another version, and this one is then not installed. What the app asks of the
  * server (/v1, /log) never passes through here. A new version waits until the old one's last page has gone or is asleep.
+ *
+ * It is also what the browser wakes when there is news: it shows so much, in the holder's language, and says to the server that it did.
  */
 
-/** @typedef {{app: string, version: string, shell: string, files: Record<string, string>}} Told */
+/** @typedef {{app: string, version: string, shell: string, files: Record<string, string>, news?: Record<string, string>}} Told `news`: by language */
 
 const worker = /** @type {ServiceWorkerGlobalScope & {counterfoil: Told}} */ (/** @type {unknown} */ (self));
-const { app, version, shell, files } = worker.counterfoil;
+const { app, version, shell, files, news } = worker.counterfoil;
 const PREFIX = `counterfoil-${app}-`;
 const NAME = PREFIX + version;
 const AT_ONCE = 4;
@@ -34,6 +36,48 @@ worker.addEventListener("fetch", (event) => {
 worker.addEventListener("message", (event) => {
   if (event.data?.type === "activate") event.waitUntil(takeOver(Boolean(event.data.alone)));
 });
+worker.addEventListener("push", (event) => event.waitUntil(tell(event.data?.text() ?? "")));
+worker.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(open());
+});
+
+/** Shows that there is news, and says so: until then the server thinks of an SMS. @param {string} id of the message, which is all that it says */
+async function tell(id) {
+  if (!news) return;
+  const liked = [await chosen().catch(() => ""), ...navigator.languages].map((tag) => tag.split("-")[0]);
+  const lang = liked.find((tag) => tag in news) ?? Object.keys(news)[0];
+  const look = { lang, tag: "news", renotify: true, icon: "/static/icons/mark-192.png", badge: "/static/icons/mark-192.png" };
+  await worker.registration.showNotification(news[lang], look);
+  const headers = { "Content-Type": "application/json" };
+  await fetch("/v1/push/acks", { method: "POST", headers, body: JSON.stringify({ id }), credentials: "omit", keepalive: true }).catch(() => {});
+}
+
+/** @returns {Promise<string>} the language that the holder has chosen in the app; "" for none */
+function chosen() {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open("counterfoil");
+    request.onupgradeneeded = () => request.transaction?.abort(); // no wallet yet: nothing of ours is to be made here
+    request.onerror = () => reject(request.error);
+    request.onsuccess = () => {
+      const database = request.result;
+      try {
+        const asked = database.transaction("self").objectStore("self").get("settings");
+        asked.onsuccess = () => resolve(asked.result?.language ?? "");
+        asked.onerror = () => reject(asked.error);
+      } catch (error) {
+        reject(error);
+      }
+      database.close(); // once the transaction is over
+    };
+  });
+}
+
+async function open() {
+  const clients = await worker.clients.matchAll({ includeUncontrolled: true, type: "window" });
+  const page = clients.find((client) => new URL(client.url).pathname === `/${app}/`);
+  await (page ? page.focus() : worker.clients.openWindow(`/${app}/`));
+}
 
 /** @param {boolean} alone only when no other page would notice: it still loads modules of the old version */
 async function takeOver(alone) {

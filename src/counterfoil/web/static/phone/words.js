@@ -142,7 +142,7 @@ const NAMES = { L: "ㄹ", R: "ㄹ", M: "other", N: "other" };
 
 /**
  * The particle after `before`: `closed` after a consonant, `open` after a vowel; 으로 gives way after ㄹ, too. Where nobody
- * can say, both: 을(를). As Python's counterfoil.web.particles.
+ * can say, both: 을(를). As Python's counterfoil.i18n.particles.
  *
  * @param {string} before
  * @param {string} closed

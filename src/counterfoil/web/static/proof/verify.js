@@ -10,7 +10,7 @@
  * It has no words of its own: a finding is a code with facts, and the page says it in the reader's language.
  * Sources: docs/reference/log.md; C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-policy, tlog-proof; RFC 6962; RFC 9285.
  *
- * @typedef {"receipt"|"policy"|"log"|"witnesses"|"opening"|"inclusion"|"content"|"chain"} StepName
+ * @typedef {"receipt"|"policy"|"log"|"witnesses"|"opening"|"inclusion"|"content"|"chain"|"code"} StepName
  * @typedef {"proven"|"refuted"|"unreadable"|"unsupported"} Outcome
  * @typedef {{name: StepName, state: "proven"|"refuted"|"unreadable"|"unsupported"|"skipped", code: string, facts: Record<string, string>}} Step
  * @typedef {{name: string, kind: "amount"|"signed"|"moment"|"count"|"id"|"hash"|"text"|"choice", value: string}} Field

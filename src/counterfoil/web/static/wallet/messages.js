@@ -8,7 +8,7 @@ import { Unreachable } from "/static/phone/api.js";
 
 const KEPT = 100;
 
-/** @param {Wallet} wallet @param {string} account @param {string|null} cursor @returns {Promise<View>} {name, messages, blocked, next} */
+/** @param {Wallet} wallet @param {string} account @param {string|null} cursor @returns {Promise<View>} {name, messages, blocked, scheme, next} */
 export async function thread(wallet, account, cursor) {
   const known = wallet.threads.find((each) => each.account === account);
   try {
@@ -25,7 +25,7 @@ export async function thread(wallet, account, cursor) {
   } catch (error) {
     if (cursor || !(error instanceof Unreachable)) throw error;
     const messages = (await wallet.database.get("messages", account)) ?? [];
-    return { account, name: known?.name ?? "", messages, blocked: known?.blocked ?? false, next: null };
+    return { account, name: known?.name ?? "", messages, blocked: known?.blocked ?? false, scheme: known?.scheme ?? false, next: null };
   }
 }
 

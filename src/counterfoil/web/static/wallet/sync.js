@@ -20,6 +20,9 @@ const TERMS_AGE_MS = 3_600_000;
 const QUIET_MS = 300;
 const CONTACTS_LEARNT = 100;
 
+/** Whether it was looked, since the start, if the browser has moved the subscription to pushes. */
+let renewed = false;
+
 /** @type {WeakMap<Wallet, {running: Promise<void>|null, next: Promise<void>|null}>} */
 const states = new WeakMap();
 /** The account whose entries were asked for before, however few there were: what comes then has just come in. @type {WeakMap<Wallet, string>} */
@@ -58,6 +61,10 @@ async function refreshAll(wallet) {
     await Promise.all([refreshHolds(wallet), refreshRequests(wallet), refreshTalk(wallet)]);
     const { fetchProofs } = await import("./receipts.js").catch((error) => Promise.reject(new Unreachable(error)));
     await fetchProofs(wallet);
+    if (wallet.settings.push && !renewed) {
+      renewed = true;
+      void import("./push.js").then(({ renew }) => renew(wallet)).catch(() => {});
+    }
   } catch (error) {
     if (error instanceof StorageError) return wallet.stuck(error);
     if (!(error instanceof Refusal || error instanceof Unreachable)) throw error;

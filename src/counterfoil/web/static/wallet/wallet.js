@@ -11,7 +11,7 @@
  * @typedef {{name: string, origin: string, currency: {code: string, digits: number, numeric: string}, mark: string, region: string, languages: string[],
  *            rulesHash: string, operatorKey: string, sandbox: boolean, tariff: View[], policy: string, at: number}} Scheme
  * @typedef {{account: string, name: string, kind: string|null, address: string|null, at: number}} Contact
- * @typedef {{language: string, theme: "auto"|"light"|"dark", sound: boolean, hideBalance: boolean}} Settings
+ * @typedef {{language: string, theme: "auto"|"light"|"dark", sound: boolean, hideBalance: boolean, push?: string}} Settings `push`: see push.js
  * @typedef {import("./outbox.js").Outgoing} Outgoing
  * @typedef {{code: string, at: number, facts: Record<string, string>}} Alarm something that must not be, and stays
  */

@@ -4,11 +4,18 @@
 import { icon } from "/static/look/icons.js";
 import { Component, html } from "/static/phone/view.js";
 import { t } from "/static/phone/words.js";
-import { Screen, when } from "../frame.js";
+import { Screen, money, when } from "../frame.js";
 import { Alarms } from "./alarms.js";
 
-/** What happened, by its kind. @param {any} notice @returns {string} */
-function words({ kind, facts = {} }) {
+/** What happened, by its kind. @param {any} wallet @param {any} notice @returns {string} */
+function words(wallet, { kind, facts = {} }) {
+  if (kind.startsWith("watch")) {
+    const { name = "", watcher = "", amount } = facts;
+    if (kind === "watch_asked") return t("%(name)s asks you to watch over their account", { name });
+    if (kind === "watched_paid") return t("%(name)s paid %(amount)s", { name, amount: money(wallet, amount) });
+    if (kind === "watched_received") return t("%(name)s received %(amount)s", { name, amount: money(wallet, amount) });
+    return watcher ? t("Your watchers: %(name)s", { name: watcher }) : t("Something changed in the account of %(name)s", { name });
+  }
   return /** @type {Record<string, string>} */ ({
     opened: t("The account was opened"),
     device_added: t("A device was added"),
@@ -57,7 +64,7 @@ export default class Notices extends Component {
     const isNew = at > this.before;
     const whose = by === "staff" ? t("by %(scheme)s", { scheme: wallet.scheme?.name ?? "Counterfoil" }) : "";
     return html`<li><div class="row">${icon("bell")}
-      <span class="row-title">${isNew ? html`<strong>${words(notice)}</strong> <span class="chip-note">${t("new")}</span>` : words(notice)}</span>
+      <span class="row-title">${isNew ? html`<strong>${words(wallet, notice)}</strong> <span class="chip-note">${t("new")}</span>` : words(wallet, notice)}</span>
       <span class="row-note">${[when(at), whose].filter(Boolean).join(" · ")}${facts.reason ? html` · <bdi>${facts.reason}</bdi>` : null}</span></div></li>`;
   }
 

@@ -8,9 +8,33 @@ import { Field, Form, Screen } from "../frame.js";
 import { problemText } from "../problems.js";
 import { save } from "./parts.js";
 
-/** @extends {Component<import("../frame.js").ScreenProps, {told: string, busy: boolean}>} */
+/** @extends {Component<import("../frame.js").ScreenProps, {told: string, busy: boolean, push: boolean|null, pushTold: string}>} */
 export default class Settings extends Component {
-  state = { told: "", busy: false };
+  /** `push`: whether this phone is woken; null where it cannot be. */
+  state = { told: "", busy: false, push: /** @type {boolean|null} */ (null), pushTold: "" };
+
+  async componentDidMount() {
+    const { wallet } = this.props;
+    const { isOffered, isOn, renew } = await import("../push.js");
+    if (!wallet.identity || !(await isOffered(wallet))) return;
+    this.setState({ push: isOn(wallet) });
+    await renew(wallet);
+  }
+
+  /** @param {Event} event */
+  push = async (event) => {
+    const { wallet } = this.props;
+    const wanted = /** @type {HTMLInputElement} */ (event.currentTarget).checked;
+    this.setState({ busy: true, push: wanted, pushTold: "" });
+    const { NotAllowed, isOn, turnOff, turnOn } = await import("../push.js");
+    let pushTold = "";
+    try {
+      await (wanted ? turnOn : turnOff)(wallet);
+    } catch (error) {
+      pushTold = error instanceof NotAllowed ? t("This browser does not allow it. Look at its settings for this page.") : problemText(error, wallet);
+    }
+    this.setState({ busy: false, push: isOn(wallet), pushTold });
+  };
 
   export = async () => {
     const { wallet } = this.props;
@@ -26,7 +50,7 @@ export default class Settings extends Component {
 
   render() {
     const { wallet } = this.props;
-    const { told, busy } = this.state;
+    const { told, busy, push, pushTold } = this.state;
     const { settings, account } = wallet;
     const themes = /** @type {["auto"|"light"|"dark", string][]} */ ([["auto", t("As the phone")], ["light", t("Light")], ["dark", t("Dark")]]);
     const pages = [
@@ -49,6 +73,9 @@ export default class Settings extends Component {
         aria-pressed=${(settings.theme ?? "auto") === name ? "true" : "false"} onClick=${() => wallet.setTheme(name)}>${label}</button></li>`)}</ul>
       <label class="choice"><input type="checkbox" checked=${settings.sound !== false} onChange=${(/** @type {any} */ event) => wallet.set({ sound: event.currentTarget.checked })} />
         ${t("Sound and vibration when money comes in")}</label>
+      ${push === null ? null : html`<label class="choice"><input type="checkbox" name="push" checked=${push} disabled=${busy} onChange=${this.push} />
+        ${t("Tell me when money comes in")}</label>
+        <p class="small soft" role="status">${pushTold || t("Also while the wallet is closed. Only that there is news, never how much or from whom.")}</p>`}
       ${account && !account.handle ? html`<details><summary>${t("Choose a @name")}</summary>
         <${Form} wallet=${wallet} label=${t("Take this name")} look="button-quiet button-wide" act=${(/** @type {any} */ { handle }) => wallet.setHandle(handle)}>
           <${Field} label=${t("A name for others to pay you by")} name="handle" hint=${t("Chosen once. Letters, digits and _")} input=${{ maxlength: 32, autocapitalize: "off", spellcheck: false }} />

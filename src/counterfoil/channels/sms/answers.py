@@ -1,0 +1,91 @@
+"""What we answer to texts, in the sender's language. Pure: English stands here, i18n/sms_commands.*.po has the others.
+
+An answer is at most two parts (306 characters of GSM-7, or 134): a name gives way first, then the oldest lines of a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from counterfoil.channels.sms.commands import WORDS, Action
+from counterfoil.channels.sms.encoding import measure, plain_marks
+from counterfoil.i18n import Language
+
+PARTS_MAX: Final = 2
+NAME_SHOWN_MAX: Final = 24
+NAME_SHOWN_MIN: Final = 3
+"""Characters of a name in an answer."""
+
+
+def N_(text: str) -> str:  # noqa: N802 - gettext's own mark for texts that are translated later
+    return text
+
+
+PAY: Final = N_("Pay %(name)s %(amount)s, fee %(fee)s, in all %(total)s? Text back %(code)s and your PIN within 10 minutes.")
+CASH: Final = N_("Cash %(amount)s at %(name)s, fee %(fee)s, in all %(total)s? Text back %(code)s and your PIN within 10 minutes.")
+ASK: Final = N_("Ask %(name)s for %(amount)s? Text back %(code)s and your PIN within 10 minutes.")
+CASH_IN: Final = N_("Ask %(name)s to take %(amount)s of cash from you? Text back %(code)s and your PIN within 10 minutes.")
+JOIN: Final = N_("Welcome, %(name)s. Text back %(code)s and a PIN of your own, 4 to 8 digits, within 10 minutes. Then delete that text.")
+ASKED: Final = N_("You have asked %(name)s for %(amount)s.")
+DECLINED: Final = N_("You have said no to %(name)s.")
+BALANCE: Final = N_("Balance %(balance)s.")
+HELD: Final = N_("%(held)s of it is set aside.")
+NOTHING_YET: Final = N_("Nothing has been paid yet.")
+NOT_ASKED: Final = N_("Nobody is asking you for money now.")
+LOCKED: Final = N_("Your account pays nobody now. To unlock it, dial our menu or go to an agent.")
+LANGUAGE: Final = N_("From now on we write to you in English.")
+WHICH_LANGUAGE: Final = N_("Text %(word)s and one of %(codes)s.")
+WITH_PIN: Final = N_("Text %(word)s and your PIN after it. Then delete that text.")
+USAGE: Final = N_("Text %(word)s, a number and an amount.")
+USAGE_JOIN: Final = N_("Text %(word)s and your name.")
+NO_ACCOUNT: Final = N_("This number has no account. To open one, text %(word)s and your name.")
+HAS_ACCOUNT: Final = N_("This number has an account already.")
+PIN_BY_MENU: Final = N_("A PIN is never changed by text. Dial our menu, or go to an agent.")
+EASY_PIN: Final = N_("This PIN is too easy to guess. Begin again: text %(word)s and your name.")
+BAD_NAME: Final = N_("This name cannot be used. Text %(word)s and your name.")
+WRONG_CODE: Final = N_("This code is wrong or too old. Nothing was done: begin again.")
+TOO_MANY_CODES: Final = N_("Too many wrong codes. Nothing can be begun by text for an hour.")
+NOTHING_DONE: Final = N_("Nothing was done.")
+UNKNOWN: Final = N_("We did not understand that. Text %(word)s to see what you can write.")
+HELP: Final = N_(
+    "%(pay)s number amount. %(ask)s number amount. %(cash)s agent amount. %(yes)s or %(no)s when asked. %(balance)s PIN. %(last)s PIN. "
+    "%(lock)s PIN. %(language)s. Change your PIN on our menu, never by text."
+)
+
+
+def word(action: Action, language: Language) -> str:
+    """The word that we tell people for an action, in their language; English where it has none of its own."""
+    return WORDS[action].get(language.code, WORDS[action]["en"])[0]
+
+
+def codes_of(offered: Sequence[str]) -> str:
+    """How the languages that are offered are written in a text: "EN, KO, FR"."""
+    return ", ".join(code.upper() for code in offered)
+
+
+def help_text(language: Language) -> str:
+    """Every command, in the words of the language."""
+    shown = (Action.PAY, Action.ASK, Action.CASH, Action.YES, Action.NO, Action.BALANCE, Action.LAST, Action.LOCK, Action.LANGUAGE)
+    return language.text(HELP, **{action.value: word(action, language) for action in shown})
+
+
+def named(say: Callable[[str], str], name: str) -> str:
+    """A sentence with a name in it, which is cut as far as the sentence needs the room."""
+    shown = " ".join(name.split())[:NAME_SHOWN_MAX].rstrip()
+    while len(shown) > NAME_SHOWN_MIN and parts(say(shown)) > PARTS_MAX:
+        shown = shown[:-1].rstrip()
+    return plain_marks(say(shown))
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Lines under each other, as many of the first as fit."""
+    kept = list(lines)
+    while len(kept) > 1 and parts("\n".join(kept)) > PARTS_MAX:
+        kept.pop()
+    return plain_marks("\n".join(kept))
+
+
+def parts(text: str) -> int:
+    """Parts of a text as it is sent."""
+    return measure(plain_marks(text))[2]

@@ -1,0 +1,327 @@
+"""What a text comes to: for the holder of its number, and for somebody whose number has no account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+from sqlalchemy import Connection
+
+from counterfoil.channels.consent import Consent, Draft, Problem
+from counterfoil.channels.sms import answers, received
+from counterfoil.channels.sms.commands import Action, Command
+from counterfoil.channels.sms.encoding import plain_marks
+from counterfoil.channels.sms.received import DraftKind, Waiting
+from counterfoil.clock import NANOSECONDS, Clock
+from counterfoil.config import Config
+from counterfoil.errors import AlreadyTaken, CounterfoilError, Malformed, Refused, Unavailable
+from counterfoil.i18n import Language
+from counterfoil.ids import id_text, new_id
+from counterfoil.ledger.service import Ledger
+from counterfoil.parties.journal import send_sms
+from counterfoil.parties.notices import reached_by_text_only
+from counterfoil.parties.numbers import parse_name, parse_pin
+from counterfoil.parties.service import Parties
+from counterfoil.parties.types import Holder, PartyKind
+from counterfoil.payments import forms, orders
+from counterfoil.payments.fees import PaidBy
+from counterfoil.payments.history import History
+from counterfoil.payments.orders import OrderKind
+from counterfoil.payments.requests import PaymentRequest, Requests
+from counterfoil.payments.service import Payments
+from counterfoil.payments.types import Receipt
+from counterfoil.store.database import Store
+
+ASKED_FOR_S: Final = 24 * 3_600
+"""A request by text is open for a day."""
+LAST_SHOWN: Final = 5
+LOCK_REASON: Final = "locked by its holder, by text"
+PROBLEM: Final = "problem"
+"""What an answer is counted as that says what is wrong."""
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """What answering needs. `offered`: languages that we speak, the first one to whom we do not know."""
+
+    config: Config
+    store: Store
+    parties: Parties
+    payments: Payments
+    requests: Requests
+    ledger: Ledger
+    history: History
+    clock: Clock
+    zone: ZoneInfo
+    offered: Sequence[str]
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """One answer. `text` "" for none. `kind`: what the text is counted as. `secret`: there is a one-time code in it.
+
+    `first` is written in the transaction of the answer.
+    """
+
+    text: str = ""
+    kind: str = ""
+    secret: bool = False
+    first: Callable[[Connection], None] | None = None
+
+
+class _Answering:
+    """What strangers and holders have in common."""
+
+    def __init__(self, house: House, number: str, language: Language) -> None:
+        self.house = house
+        self.number = number
+        self.language = language
+
+    def say(self, sentence: str, **values: str) -> str:
+        return plain_marks(self.language.text(sentence, **values))
+
+    def word(self, action: Action) -> str:
+        return answers.word(action, self.language)
+
+    def problem(self, sentence: str, **values: str) -> Reply:
+        return Reply(self.say(sentence, **values), PROBLEM)
+
+    def unknown(self) -> Reply:
+        return Reply(self.say(answers.UNKNOWN, word=self.word(Action.HELP)), Action.UNKNOWN)
+
+    async def question(self, kind: DraftKind, body: bytes, say: Callable[[str], str], *, id: int = 0) -> Reply:
+        """Asks for code and PIN. `say` puts the code into words; it is kept with what is to be done, in one transaction."""
+        house, number = self.house, self.number
+        now = house.clock.now_ns()
+        if await house.store.read(lambda connection: received.wrong_codes(connection, number, now)) >= received.WRONG_PER_HOUR_MAX:
+            return self.problem(answers.TOO_MANY_CODES)
+        code = f"{int.from_bytes(house.clock.random_bytes(8)) % 10_000:04}"
+
+        def keep(connection: Connection) -> None:
+            received.draft(connection, id=id or new_id(house.clock), number=number, kind=kind, code=code, body=body, now=now)
+
+        return Reply(say(code), kind, secret=True, first=keep)
+
+    async def agreed(self, command: Command) -> Waiting | None:
+        """What the sender agrees to, if the code is right."""
+        now, number = self.house.clock.now_ns(), self.number
+        return await self.house.store.write(lambda connection: received.answer(connection, number=number, code=command.code, now=now))
+
+
+class Stranger(_Answering):
+    """Somebody whose number has no account."""
+
+    async def answered(self, command: Command) -> Reply:
+        if command.action is Action.JOIN:
+            return await self.join(command)
+        if command.action is Action.CONFIRM:
+            return await self.joined(command)
+        if command.action is Action.UNKNOWN:
+            return Reply(self.say(answers.NO_ACCOUNT, word=self.word(Action.JOIN)), Action.UNKNOWN)
+        return self.problem(answers.NO_ACCOUNT, word=self.word(Action.JOIN))
+
+    async def join(self, command: Command) -> Reply:
+        if not command.name:
+            return self.problem(answers.USAGE_JOIN, word=self.word(Action.JOIN))
+        try:
+            name = parse_name(command.name)
+        except Malformed:
+            return self.problem(answers.BAD_NAME, word=self.word(Action.JOIN))
+        body = msgspec.json.encode([name, self.language.code])
+        return await self.question(
+            DraftKind.JOIN, body, lambda code: answers.named(lambda shown: self.say(answers.JOIN, name=shown, code=code), name)
+        )
+
+    async def joined(self, command: Command) -> Reply:
+        waiting = await self.agreed(command)
+        if waiting is None or waiting.kind is not DraftKind.JOIN:
+            return self.problem(answers.WRONG_CODE)
+        name, code = msgspec.json.decode(waiting.body, type=tuple[str, str])
+        self.language = Language(code)
+        try:
+            parse_pin(command.pin)
+        except Malformed:
+            return self.problem(answers.EASY_PIN, word=self.word(Action.JOIN))
+        try:
+            await self.house.parties.enrolment.open_by_number(number=self.number, name=name, language=code, pin=command.pin, channel="sms")
+        except AlreadyTaken:
+            return self.problem(answers.HAS_ACCOUNT)
+        return Reply(kind=Action.JOIN)  # the welcome is a notice of its own
+
+
+class Sender(_Answering):
+    """The holder of the number that a text came from."""
+
+    def __init__(self, house: House, number: str, holder: Holder) -> None:
+        super().__init__(house, number, Language(holder.language))
+        self.holder = holder
+        self.consent = Consent(
+            payments=house.payments, requests=house.requests, config=house.config, language=self.language, account=holder.account
+        )
+
+    async def answered(self, command: Command) -> Reply:
+        do = {
+            Action.BALANCE: self.balance,
+            Action.PAY: self.pay,
+            Action.CASH: self.pay,
+            Action.ASK: self.ask,
+            Action.YES: self.yes,
+            Action.NO: self.no,
+            Action.LAST: self.last,
+            Action.LOCK: self.lock,
+            Action.CONFIRM: self.confirm,
+            Action.LANGUAGE: self.speak,
+        }.get(command.action)
+        if do is None:
+            return self.fixed(command)
+        try:
+            return await do(command)
+        except Problem as problem:
+            return Reply(plain_marks(problem.sentence), PROBLEM)
+        except Refused as refusal:
+            return self.refused(refusal)
+
+    def refused(self, refusal: CounterfoilError) -> Reply:
+        return Reply(plain_marks(f"{self.consent.sentence(refusal)} {self.say(answers.NOTHING_DONE)}"), PROBLEM)
+
+    def fixed(self, command: Command) -> Reply:
+        if command.action is Action.HELP:
+            return Reply(plain_marks(answers.help_text(self.language)), Action.HELP)
+        if command.action is Action.JOIN:
+            return self.problem(answers.HAS_ACCOUNT)
+        if command.action is Action.PIN:
+            return self.problem(answers.PIN_BY_MENU)
+        return self.unknown()
+
+    # What is in the account: on a PIN
+
+    async def balance(self, command: Command) -> Reply:
+        if not command.pin:
+            return self.problem(answers.WITH_PIN, word=self.word(command.action))
+        await self.house.parties.pins.check(self.holder.party, command.pin)
+        account = self.house.ledger.account_now(self.holder.account)
+        if account is None:
+            raise Unavailable("the ledger does not know this account yet")
+        said = [self.say(answers.BALANCE, balance=self.consent.money(account.credits_posted - account.debits_posted))]
+        if account.debits_pending:
+            said.append(self.say(answers.HELD, held=self.consent.money(account.debits_pending)))
+        return Reply(" ".join(said), Action.BALANCE)
+
+    async def last(self, command: Command) -> Reply:
+        if not command.pin:
+            return self.problem(answers.WITH_PIN, word=self.word(command.action))
+        await self.house.parties.pins.check(self.holder.party, command.pin)
+        lines = []
+        for entry in await self.house.history.page(self.holder.account, limit=LAST_SHOWN):
+            at = datetime.fromtimestamp(entry.timestamp // NANOSECONDS, UTC).astimezone(self.house.zone)
+            change = entry.change or -entry.set_aside
+            amount = self.language.signed_money(change, self.house.config.currency)
+            lines.append(f"{at:%m-%d} {amount} {(await self.consent.name(entry.counterparty))[:12]}")
+        return Reply(answers.listed(lines) if lines else self.say(answers.NOTHING_YET), Action.LAST)
+
+    # What does something: on a code and a PIN
+
+    async def pay(self, command: Command) -> Reply:
+        if not command.address or not command.amount:
+            return self.problem(answers.USAGE, word=self.word(command.action))
+        draft = await self.consent.draft(to=command.address, amount=command.amount, memo=command.note)
+        if command.action is Action.CASH and draft.kind is not OrderKind.HOLD:
+            return self.problem(answers.USAGE, word=self.word(command.action))
+        return await self.asked_to_agree(draft)
+
+    async def yes(self, command: Command) -> Reply:
+        request = await self.newest_request()
+        if request is None:
+            return self.problem(answers.NOT_ASKED)
+        return await self.asked_to_agree(await self.consent.draft_for(request, command.amount))
+
+    async def no(self, command: Command) -> Reply:
+        """Moves nothing and shows nothing but the name that the request's own notice has told."""
+        request = await self.newest_request()
+        if request is None:
+            return self.problem(answers.NOT_ASKED)
+        await self.house.requests.decline(request.id, self.holder.account)
+        name = await self.consent.name(request.payee)
+        return Reply(answers.named(lambda shown: self.say(answers.DECLINED, name=shown), name), Action.NO)
+
+    async def newest_request(self) -> PaymentRequest | None:
+        return next(iter(await self.consent.open_requests()), None)
+
+    async def asked_to_agree(self, draft: Draft) -> Reply:
+        sentence = answers.CASH if draft.kind is OrderKind.HOLD else answers.PAY
+        money = self.consent.money
+        amounts = {"amount": money(draft.amount), "fee": money(draft.fee), "total": money(draft.total)}
+
+        def say(code: str) -> str:
+            return answers.named(lambda shown: self.say(sentence, name=shown, code=code, **amounts), draft.payee_name)
+
+        return await self.question(DraftKind.PAY, orders.encode(self.consent.order(draft)), say, id=draft.id)
+
+    async def ask(self, command: Command) -> Reply:
+        """A request to pay; to an agent, the customer's half of a cash in."""
+        if not command.address or not command.amount:
+            return self.problem(answers.USAGE, word=self.word(command.action))
+        payer, amount = await self.consent.payee(command.address), self.consent.amount(command.amount)
+        cash_in = payer.kind is PartyKind.AGENT and self.holder.kind is PartyKind.CUSTOMER
+        rules, now_ms = self.house.payments.rules, self.house.clock.now_ns() // 1_000_000
+        form = forms.RequestToPay(
+            origin=rules.origin, asset=rules.currency.code, payee=self.holder.account, payer=payer.account, amount=amount,
+            id=new_id(self.house.clock), expiry_ms=now_ms + ASKED_FOR_S * 1_000,
+            purpose=forms.Purpose.CASH_IN if cash_in else forms.Purpose.PAY, memo=command.note,
+        )  # fmt: skip
+        sentence = answers.CASH_IN if cash_in else answers.ASK
+
+        def say(code: str) -> str:
+            return answers.named(lambda shown: self.say(sentence, name=shown, code=code, amount=self.consent.money(amount)), payer.name)
+
+        return await self.question(DraftKind.ASK, forms.encode(form), say, id=form.id)
+
+    async def confirm(self, command: Command) -> Reply:
+        """Does what was asked, once: a repeat of this text finds the same order again."""
+        waiting = await self.agreed(command)
+        if waiting is None:
+            return self.problem(answers.WRONG_CODE)
+        if waiting.kind is DraftKind.JOIN:
+            return Reply(kind=Action.JOIN)  # a repeat of what opened this account: the welcome has told it
+        if waiting.kind is DraftKind.ASK:
+            await self.house.parties.pins.check(self.holder.party, command.pin)
+            form = forms.decode(waiting.body, forms.RequestToPay)
+            await self.house.requests.create_under_mandate(form)
+            name, amount = await self.consent.name(form.payer), self.consent.money(form.amount)
+            return Reply(answers.named(lambda shown: self.say(answers.ASKED, name=shown, amount=amount), name), Action.ASK)
+        receipt = await self.house.payments.pay_by_pin(orders.decode(waiting.body), command.pin)
+        return Reply(kind=Action.CONFIRM, first=self.receipt(receipt, await self.consent.name(receipt.payment.payee)))
+
+    def receipt(self, receipt: Receipt, name: str) -> Callable[[Connection], None]:
+        """Tells a payer who has a device, too, by text: those without one are told of all their money (`money.MoneyTexts`)."""
+        payment, house, number, party = receipt.payment, self.house, self.number, self.holder.party
+        kind = "held" if payment.kind is OrderKind.HOLD else "paid"
+        fee = payment.fee if payment.fee_paid_by is PaidBy.PAYER else 0
+
+        def write(connection: Connection) -> None:
+            if payment.payer not in reached_by_text_only(connection, [payment.payer]):
+                send_sms(
+                    connection, house.clock, number, kind, party=party, name=name, amount=payment.amount, fee=fee,
+                    balance=receipt.available, at=receipt.completed_at, payment=id_text(payment.id), account=id_text(payment.payer),
+                )  # fmt: skip
+
+        return write
+
+    async def lock(self, command: Command) -> Reply:
+        """Nothing can leave the account until it is unlocked on the menu or by staff. The notice of it is the answer."""
+        if not command.pin:
+            return self.problem(answers.WITH_PIN, word=self.word(command.action))
+        house, party, now = self.house, self.holder.party, self.house.clock.now_ns()
+        await house.parties.pins.check(party, command.pin)
+        if any(each.by == party and (each.expires_at is None or each.expires_at > now) for each in self.holder.freezes):
+            return Reply(self.say(answers.LOCKED), Action.LOCK)
+        await house.parties.staff.freeze(new_id(house.clock), party, reason=LOCK_REASON, by=party)
+        return Reply(kind=Action.LOCK)
+
+    async def speak(self, command: Command) -> Reply:
+        if command.language not in self.house.offered:
+            return self.problem(answers.WHICH_LANGUAGE, word=self.word(Action.LANGUAGE), codes=answers.codes_of(self.house.offered))
+        await self.house.parties.enrolment.set_language(self.holder.party, command.language)
+        self.language = Language(command.language)
+        return Reply(self.say(answers.LANGUAGE), Action.LANGUAGE)

@@ -1,0 +1,177 @@
+"""A real Kannel on the loopback: bearerbox, smsbox and its fake SMSC, each a process in the foreground with free ports.
+
+Its configuration is the how-to's, word by word, with other ports, folders and secrets.
+
+Without Kannel such tests are skipped, and say so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+import pytest
+
+from tests.orphans import Watch
+
+FAKE_SMSC = Path("/usr/lib/kannel/test/fakesmsc")
+USER, PASSWORD, SENDER = "counterfoil", "kannel-password-of-the-tests", "4567"
+START_S_MAX = 60.0
+_GOT = re.compile(r"Got message \d+: <(\S+) (\S+) (text|ucs-2|udh \S+ data|data) (.*)>")
+
+HOW_TO = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "connect-an-sms-gateway.md"
+NETWORK = """
+group = smsc
+smsc = fake
+smsc-id = fake
+port = {port}
+connect-allow-ip = 127.0.0.1
+"""
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A message as the fake SMSC has it: one text, or one part of it (`is_part`)."""
+
+    sender: str
+    number: str
+    text: str
+    is_part: bool
+
+
+class Kannel:
+    """Its processes, each of which a test may kill and start again. `callback`: where reports and texts go, without a query."""
+
+    def __init__(self, folder: Path, callback: str) -> None:
+        self.folder = folder
+        ports = _free_ports(4)
+        self._smsc, self._boxes, self._sendsms, admin = ports
+        self._processes: dict[str, tuple[subprocess.Popen[bytes], Watch]] = {}
+        self._phones = 0
+        self._configuration = folder / "kannel.conf"
+        configuration = _how_to()
+        for theirs, ours in {
+            "13000": admin, "13001": self._boxes, "13013": self._sendsms, "CHANGE-ME": PASSWORD, "THE-SAME-AS-ABOVE": PASSWORD,
+            "/var/spool/kannel-dlr": _new(folder / "reports"), "/var/spool/kannel": _new(folder / "store"),
+            "http://127.0.0.1:8480/sms/main/SECRET": callback,
+        }.items():  # fmt: skip
+            assert theirs in configuration, theirs
+            configuration = configuration.replace(theirs, str(ours))
+        self._configuration.write_text(
+            configuration.replace("group = smsbox", f"{NETWORK.format(port=self._smsc)}\ngroup = smsbox", 1), "utf-8"
+        )
+
+    @property
+    def url(self) -> str:
+        """Where smsbox takes texts."""
+        return f"http://127.0.0.1:{self._sendsms}/cgi-bin/sendsms"
+
+    def start(self) -> None:
+        self.start_bearerbox()
+        self.start_smsbox()
+
+    def start_bearerbox(self) -> None:
+        self._start("bearerbox", ["/usr/sbin/bearerbox", str(self._configuration)])
+        _wait_for_port(self._boxes)
+        _wait_for_port(self._smsc)
+
+    def start_smsbox(self) -> None:
+        self._start("smsbox", ["/usr/sbin/smsbox", str(self._configuration)])
+        _wait_for_port(self._sendsms)
+
+    def start_network(self, *texts: str) -> None:
+        """The fake SMSC connects, takes what waits, and gives `texts`, each like "254700000001 4567 text BAL", to Kannel."""
+        self._phones += 1
+        command = [str(FAKE_SMSC), "-H", "127.0.0.1", "-r", str(self._smsc), "-i", "0.05", "-m", str(len(texts))]
+        self._start(f"network-{self._phones}", [*command, *(texts or ("1 2 text x",))])
+
+    def end_network(self) -> None:
+        self.kill(f"network-{self._phones}")
+
+    def kill(self, name: str) -> None:
+        """As by a power cut."""
+        process, watch = self._processes.pop(name)
+        process.kill()
+        process.wait()
+        watch.end()
+
+    def close(self) -> None:
+        for name in list(self._processes):
+            self.kill(name)
+
+    def shown(self) -> list[Shown]:
+        """Every message that the network was given so far, each part for itself, in order."""
+        found = []
+        for number in range(1, self._phones + 1):
+            log = self._log(f"network-{number}").read_text("utf-8", errors="replace")
+            found += [Shown(match[1], match[2], _content(match[3], match[4]), match[3].startswith("udh")) for match in _GOT.finditer(log)]
+        return found
+
+    def _start(self, name: str, command: list[str]) -> None:
+        with self._log(name).open("ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
+        self._processes[name] = (process, Watch(process.pid, self.folder))
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.out"
+
+
+@contextlib.contextmanager
+def kannel(folder: Path, callback: str) -> Iterator[Kannel]:
+    """A Kannel in `folder`, not started. Skips the test where it is not installed."""
+    if shutil.which("bearerbox", path="/usr/sbin") is None or not FAKE_SMSC.is_file():
+        pytest.skip("Kannel is not installed (see debian-packages.txt)")
+    folder.mkdir(exist_ok=True)
+    one = Kannel(folder, callback)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def _content(kind: str, said: str) -> str:
+    """What fakesmsc prints: UTF-8 for text, percent-encoded bytes for everything else; of parts, it does not say in which alphabet."""
+    if kind == "text":
+        return said
+    data = unquote_to_bytes(said.replace("+", " "))
+    if kind != "ucs-2" and b"\0" not in data:
+        with contextlib.suppress(UnicodeDecodeError):
+            return data.decode()
+    return data.decode("utf-16-be")
+
+
+def _how_to() -> str:
+    """The configuration that operators are told to write."""
+    (found,) = re.findall(r"```\n(group = core\n.*?)```", HOW_TO.read_text("utf-8"), re.DOTALL)
+    return str(found)
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _wait_for_port(port: int) -> None:
+    until = time.monotonic() + START_S_MAX
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+            return
+        except OSError:
+            assert time.monotonic() < until, f"nobody listens on {port}"
+            time.sleep(0.02)
