@@ -9,6 +9,7 @@ from typing import Any
 from playwright.async_api import Browser, BrowserContext, Page, Route
 
 from counterfoil.ids import id_text
+from tests.browser.device import put_away
 from tests.scheme import Person
 from tests.web.site import Site
 
@@ -118,4 +119,4 @@ async def phone(browser: Browser, site: Site, *, script: str = "", **options: An
         yield found
         assert found.errors == []
     finally:
-        await context.close()
+        await put_away(context)

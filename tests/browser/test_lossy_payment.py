@@ -96,6 +96,15 @@ async def test_a_payment_whose_answers_are_lost_is_never_shown_as_done_before_it
     assert await payer.received() == [300]
 
 
+async def test_a_link_whose_payee_is_not_told_at_first_is_asked_about_again(payer: Payer) -> None:
+    """Nobody has to open it a second time. A browser itself tries once more on each connection that it had kept, so nine are cut."""
+    payer.line.become(rate=50_000, round_trip_s=0.2, loss=0)
+    payer.line.only, payer.line.fates = ("POST /v1/resolve",), ["cut before"] * 9
+    await payer.agree("4.00")
+    await payer.told("done")
+    assert await payer.received() == [400]
+
+
 async def test_many_payments_over_a_network_that_loses_one_request_in_ten_are_each_done_once(payer: Payer) -> None:
     payer.line.become(rate=50_000, round_trip_s=1.0, loss=0.1)
     amounts = [100 + n for n in range(6)]

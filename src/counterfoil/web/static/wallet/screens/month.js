@@ -8,24 +8,26 @@ import { Screen, bare, money } from "../frame.js";
 import { problemText } from "../problems.js";
 import { monthName, monthOf } from "./activity.js";
 import { entryKind } from "./home.js";
-import { save } from "./parts.js";
+import { save, untilReached } from "./parts.js";
 
 /** @extends {Component<import("../frame.js").ScreenProps, {month: any, problem: string, saving: string}>} */
 export default class Month extends Component {
   /** @type {any} */
   state = { month: null, problem: "", saving: "" };
 
+  /** @type {ReturnType<typeof untilReached>|undefined} */
+  loading = undefined;
+
   componentDidMount() {
-    void this.load();
+    this.loading = untilReached(() => this.load(), (error) => this.setState({ problem: problemText(error, this.props.wallet) }));
+  }
+
+  componentWillUnmount() {
+    this.loading?.stop();
   }
 
   async load() {
-    const { wallet, parts } = this.props;
-    try {
-      this.setState({ month: await wallet.month(parts[0]) });
-    } catch (error) {
-      this.setState({ problem: problemText(error, wallet) });
-    }
+    this.setState({ month: await this.props.wallet.month(this.props.parts[0]), problem: "" });
   }
 
   /** @param {"csv"|"pdf"} form */

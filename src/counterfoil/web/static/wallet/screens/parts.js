@@ -7,6 +7,7 @@
  */
 
 import { icon } from "/static/look/icons.js";
+import { Unreachable } from "/static/phone/api.js";
 import { Component, html } from "/static/phone/view.js";
 import { formatMoney, language, parseMoney, separators, t } from "/static/phone/words.js";
 import { Field, Form, Mark, money } from "../frame.js";
@@ -14,6 +15,41 @@ import { Field, Form, Mark, money } from "../frame.js";
 const SLIDE_ENOUGH = 0.85;
 const CONTACTS_SHOWN = 8;
 const BUSY_MS = 200;
+/** From one try to the next while the server is not reached; the last one from then on. */
+const AGAIN_MS = [1_000, 2_000, 4_000, 8_000];
+
+/**
+ * Does what a screen needs when it opens; where the server was not reached, again after a while, until it was or the screen is left.
+ *
+ * @param {() => Promise<void>} act
+ * @param {(error: any) => void} failed is told of each failure, and not after `stop`
+ * @returns {{again: () => void, stop: () => void}} `again`: at once, as by a button
+ */
+export function untilReached(act, failed) {
+  let tries = 0;
+  let stopped = false;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  let timer;
+  const again = async () => {
+    clearTimeout(timer);
+    try {
+      await act();
+    } catch (error) {
+      if (stopped) return;
+      failed(error);
+      clearTimeout(timer); // of another try that failed meanwhile
+      if (error instanceof Unreachable) timer = setTimeout(again, AGAIN_MS[Math.min(tries++, AGAIN_MS.length - 1)]);
+    }
+  };
+  void again();
+  return {
+    again,
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
 
 /** The decimal separator of the language. */
 export const point = () => separators().point;

@@ -2,11 +2,12 @@
 /** Pay or set aside: whom, how much, what it costs, consent. What is consented to is kept before anything is sent. */
 
 import { icon } from "/static/look/icons.js";
+import { Unreachable } from "/static/phone/api.js";
 import { Component, html } from "/static/phone/view.js";
 import { formatMoment, t } from "/static/phone/words.js";
 import { Field, Form, Screen, go, money } from "../frame.js";
 import { problemText } from "../problems.js";
-import { AmountPad, Consent, Costs, Find } from "./parts.js";
+import { AmountPad, Consent, Costs, Find, untilReached } from "./parts.js";
 
 const HOLD_S = 24 * 3600;
 const CASH_S = 3600;
@@ -18,7 +19,7 @@ const DRAWN_MS = 100;
 
 /**
  * @typedef {{payee: import("./parts.js").Payee|null, claimed: string, confirmed: boolean, amount: number|null, fixed: boolean,
- *   memo: string, reference: string|null, hold: boolean, quote: any, problem: string, step: "reading"|"whom"|"amount"|"consent"}} State
+ *   memo: string, reference: string|null, hold: boolean, quote: any, problem: string, unreached: boolean, step: "reading"|"whom"|"amount"|"consent"}} State
  */
 
 /** The question for the code that was scanned last, until it is asked. @type {{code: string, given: Partial<State>, price: any}|null} */
@@ -48,28 +49,36 @@ export default class Pay extends Component {
   /** @type {any} */
   state = {
     payee: null, claimed: "", confirmed: false, amount: null, fixed: false, memo: "", reference: null, hold: false, quote: null,
-    problem: "", step: this.props.query.get("code") ? "reading" : "whom", ...takeOver(this.props.query.get("code")),
+    problem: "", unreached: false, step: this.props.query.get("code") ? "reading" : "whom", ...takeOver(this.props.query.get("code")),
   };
 
   /** Nothing that is on the screen changes any more. */
   agreed = false;
 
+  /** What is asked for is being worked out. @type {ReturnType<typeof untilReached>|undefined} */
+  reading = undefined;
+
   componentDidMount() {
     const { step, quote } = this.state;
     if (step === "consent") this.confirm(quote);
-    else void this.begin();
+    else this.reading = untilReached(() => this.begin(), (error) => this.fail(error));
+  }
+
+  componentWillUnmount() {
+    this.reading?.stop();
   }
 
   async begin() {
     const { wallet, query } = this.props;
-    try {
-      const given = query.get("code") ? await fromCode(query.get("code") ?? "", wallet) : await fromQuery(query, wallet);
-      if (!given) return;
-      if (given.payee && given.amount) await this.consent(given.amount, given);
-      else this.setState({ ...given, step: given.payee ? "amount" : "whom" });
-    } catch (error) {
-      this.setState({ problem: codeProblem(error) ?? problemText(error, wallet) });
-    }
+    const given = query.get("code") ? await fromCode(query.get("code") ?? "", wallet) : await fromQuery(query, wallet);
+    if (!given) return;
+    if (given.payee && given.amount) await this.consent(given.amount, given);
+    else this.setState({ ...given, step: given.payee ? "amount" : "whom", problem: "" });
+  }
+
+  /** @param {any} error */
+  fail(error) {
+    this.setState({ problem: codeProblem(error) ?? problemText(error, this.props.wallet), unreached: error instanceof Unreachable });
   }
 
   /**
@@ -84,7 +93,7 @@ export default class Pay extends Component {
     const price = await priceOf(now, wallet);
     const quote = price ?? (await wallet.quote(wishOf(now)));
     const name = (price ? "" : quote.payee_name) || now.payee.name;
-    const asked = { amount, quote, step: "consent", confirmed: now.confirmed || !quote.offline, payee: { ...now.payee, name } };
+    const asked = { amount, quote, step: "consent", confirmed: now.confirmed || !quote.offline, payee: { ...now.payee, name }, problem: "" };
     this.setState(/** @type {any} */ ({ ...given, ...asked }), () => {
       /** @type {HTMLElement|null} */ (document.querySelector(".bar h1"))?.focus();
       if (price) this.confirm(price);
@@ -129,11 +138,13 @@ export default class Pay extends Component {
 
   render() {
     const { wallet } = this.props;
-    const { step, problem } = this.state;
+    const { step, problem, unreached } = this.state;
     const title = t.short("Pay");
     if (problem) {
       return html`<${Screen} wallet=${wallet} title=${title}><div class="empty">${icon("alert")}<p role="alert">${problem}</p>
-        <p><a class="button" href="#/scan">${t("Scan again")}</a></p></div></${Screen}>`;
+        <p>${unreached
+          ? html`<button type="button" class="button" onClick=${() => this.reading?.again()}>${t("Try again")}</button>`
+          : html`<a class="button" href="#/scan">${t("Scan again")}</a>`}</p></div></${Screen}>`;
     }
     return html`<${Screen} wallet=${wallet} title=${title} key=${step === "reading" ? "consent" : step}>
       ${step === "reading" ? html`<p aria-busy="true" />` : step === "whom" ? this.whom() : step === "amount" ? this.amount() : this.last()}

@@ -6,7 +6,7 @@ import { Component, html } from "/static/phone/view.js";
 import { t } from "/static/phone/words.js";
 import { Form, Screen, go, money, when } from "../frame.js";
 import { problemText } from "../problems.js";
-import { AmountPad, share } from "./parts.js";
+import { AmountPad, share, untilReached } from "./parts.js";
 import { entryKind } from "./home.js";
 import { Check } from "./check.js";
 
@@ -16,21 +16,24 @@ export default class Payment extends Component {
   state = { receipt: null, problem: "", doing: "", amount: null, told: "" };
   id = this.props.parts[0];
 
+  /** @type {ReturnType<typeof untilReached>|undefined} */
+  loading = undefined;
+
   componentDidMount() {
-    void this.load();
+    this.loading = untilReached(() => this.load(), (error) => this.setState({ problem: problemText(error, this.props.wallet) }));
+  }
+
+  componentWillUnmount() {
+    this.loading?.stop();
   }
 
   async load() {
     const { wallet } = this.props;
     if (this.id.startsWith("entry-")) return;
-    try {
-      const receipt = await wallet.receipt(this.id);
-      this.setState({ receipt });
-      // Its name stands in the history, which may go further back on the server.
-      if (!wallet.entriesOf(this.id).length) await wallet.findEntries(receipt.receipt).catch(() => {});
-    } catch (error) {
-      this.setState({ problem: problemText(error, wallet) });
-    }
+    const receipt = await wallet.receipt(this.id);
+    this.setState({ receipt, problem: "" });
+    // Its name stands in the history, which may go further back on the server.
+    if (!wallet.entriesOf(this.id).length) await wallet.findEntries(receipt.receipt).catch(() => {});
   }
 
   share = async () => {

@@ -7,14 +7,22 @@ import { t } from "/static/phone/words.js";
 import { Form, Screen, money, when } from "../frame.js";
 import { problemText } from "../problems.js";
 import { requestState } from "./ask.js";
+import { untilReached } from "./parts.js";
 
 /** `asked`: the request, where it is not among those that the phone has. @extends {Component<import("../frame.js").ScreenProps, {asked: any, problem: string}>} */
 export default class Request extends Component {
   /** @type {any} */
   state = { asked: null, problem: "" };
 
+  /** @type {ReturnType<typeof untilReached>|undefined} */
+  loading = undefined;
+
   componentDidMount() {
-    if (!this.known()) void this.load();
+    if (!this.known()) this.loading = untilReached(() => this.load(), (error) => this.setState({ problem: problemText(error, this.props.wallet) }));
+  }
+
+  componentWillUnmount() {
+    this.loading?.stop();
   }
 
   known() {
@@ -22,12 +30,7 @@ export default class Request extends Component {
   }
 
   async load() {
-    const { wallet, parts } = this.props;
-    try {
-      this.setState({ asked: await wallet.request(parts[0]) });
-    } catch (error) {
-      this.setState({ problem: problemText(error, wallet) });
-    }
+    this.setState({ asked: await this.props.wallet.request(this.props.parts[0]) });
   }
 
   /** @param {Promise<any>} ended */
