@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
+import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -186,3 +189,29 @@ def test_serve_says_where_it_listens_and_stops_when_told(tmp_path: Path) -> None
     server.terminate()
     rest, _ = server.communicate(timeout=120)
     assert (server.returncode, rest) == (0, "Stopped.\n")
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_serve_tells_the_service_manager_when_it_listens(tmp_path: Path, workers: str) -> None:
+    """As systemd hears it with Type=notify: from the process that it has started, and not before others can connect."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        manager.settimeout(120)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "counterfoil", "serve", "--data", tmp_path / "data", "--port", "0", "--workers", workers],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
+        )
+        try:
+            said, ancillary, _, _ = manager.recvmsg(64, socket.CMSG_SPACE(12))
+            assert said == b"READY=1"
+            sender, _, _ = struct.unpack("3i", ancillary[0][2])
+            assert sender == server.pid
+            assert server.stdout is not None
+            port = int(server.stdout.readline().strip().rpartition(":")[2])
+            socket.create_connection(("127.0.0.1", port), timeout=120).close()
+        finally:
+            server.terminate()
+            server.communicate(timeout=120)

@@ -33,6 +33,7 @@ def serve(arguments: argparse.Namespace, output: Output) -> Answer:
 
     def on_ready(address: str) -> None:
         output.line(f"{name} listens on {address}")
+        _tell_service_manager()
 
     if workers:
         parent.serve(lambda: _config(arguments), workers=workers, house_module=__name__, on_ready=on_ready)
@@ -42,6 +43,14 @@ def serve(arguments: argparse.Namespace, output: Output) -> Answer:
 
         unwrapped(lambda: app.serve(config, on_ready=on_ready))
     return Answer({"stopped": True}, ["Stopped."])
+
+
+def _tell_service_manager() -> None:
+    """Tells systemd that we are ready, where it waits for that (`Type=notify`). Source: sd_notify(3) of systemd 252."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+            manager.sendto(b"READY=1", f"\0{address[1:]}" if address.startswith("@") else address)
 
 
 def _config(arguments: argparse.Namespace) -> Config:
