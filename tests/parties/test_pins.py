@@ -148,6 +148,18 @@ async def test_too_many_at_once_are_told_so(scheme: Scheme, monkeypatch: pytest.
         await scheme.parties.pins.check(holder.party, PIN)
 
 
+async def test_a_right_pin_in_a_crowd_is_looked_at_or_not_counted(scheme: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All arrive before the first is looked at: nobody with the right PIN comes nearer to a lock because many ask."""
+    people = [(await scheme.customer(scheme.phone())).party for _ in range(7)]
+    monkeypatch.setattr(pins_module, "WAITING_MAX", 4)
+    found = await asyncio.gather(*(scheme.parties.pins.check(party, PIN) for party in people), return_exceptions=True)
+    assert [type(each) for each in found] == [type(None)] * 4 + [TooMany] * 3
+    for party in people:
+        with pytest.raises(WrongPin) as wrong:
+            await scheme.parties.pins.check(party, "1111")
+        assert wrong.value.facts == {"attempts_left": 4}, party
+
+
 async def test_a_pin_is_in_no_log_no_table_and_no_error(scheme: Scheme, tmp_path: Path) -> None:
     pin = "86420975"
     holder = await scheme.customer(scheme.phone())

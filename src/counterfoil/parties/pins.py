@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -59,8 +60,11 @@ class Pins:
 
         With `party` None (nobody has this `address`) everything is done as for a person, and WrongPin is the answer.
         """
+        with self._place_in_line():  # before the attempt is counted: what is counted is looked at
+            await self._check(party, pin, address)
+
+    async def _check(self, party: int | None, pin: str, address: str) -> None:
         subject = party if party is not None else int.from_bytes(hashlib.sha256(f"nobody {address}".encode()).digest()[:16])
-        self._check_room()  # before the attempt is counted
         pin = pin[:PIN_SIZE_CHECKED_MAX] if pin.isascii() else ""
         now, asked_from = self.clock.now_ns(), place()
         wrong_since = now - WRONG_LATELY_S * NANOSECONDS if asked_from and self.brake.holds(asked_from, subject) else now
@@ -79,7 +83,9 @@ class Pins:
 
     async def hashed(self, pin: str) -> str:
         """The hash to keep of a new PIN. Refuses (Malformed) one that is not 4 to 8 digits, or too easy to guess."""
-        return await self._in_thread(self._hasher.hash, parse_pin(pin))
+        pin = parse_pin(pin)
+        with self._place_in_line():
+            return await self._in_thread(self._hasher.hash, pin)
 
     async def change(self, party: int, old: str, new: str) -> None:
         """Sets a new PIN on the word of the old one."""
@@ -113,19 +119,25 @@ class Pins:
         self._closed = True
         self._threads.shutdown(wait=True)
 
-    def _check_room(self) -> None:
-        if self._closed:
-            raise Unavailable("the server is stopping")
+    @contextmanager
+    def _place_in_line(self) -> Iterator[None]:
+        """One of WAITING_MAX, until the end of it. Refuses with TooMany when there is none, with Unavailable when the server stops."""
+        self._check_open()
         if self._waiting >= WAITING_MAX:
             raise TooMany
-
-    async def _in_thread(self, fn: Callable[..., T], *arguments: object) -> T:
-        self._check_room()
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, fn, *arguments)
+            yield
         finally:
             self._waiting -= 1
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the server is stopping")
+
+    async def _in_thread(self, fn: Callable[..., T], *arguments: object) -> T:
+        self._check_open()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, fn, *arguments)
 
 
 def keep_pin(connection: Connection, party: int, hash_: str, now: int) -> None:
