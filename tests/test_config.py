@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from counterfoil.config import FILE_NAME, NOT_SETTINGS, Config, UssdGateway, cluster_of, load
+from counterfoil.config import FILE_NAME, NOT_SETTINGS, Config, cluster_of, load
 from counterfoil.errors import Malformed
+from counterfoil.gateway_settings import UssdGateway
 
 
 def folder_with(folder: Path, settings: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Request, Route, ViewportSize, expect
 
-from counterfoil.config import SmsGateway, UssdGateway
+from counterfoil.gateway_settings import SmsGateway, UssdGateway
 from counterfoil.i18n import Language
 from counterfoil.web.app import create_app
 from counterfoil.web.server import listening

@@ -16,8 +16,8 @@ import structlog
 from counterfoil.channels.ussd.fitting import fits, writable
 from counterfoil.channels.ussd.types import Hop, Screen
 from counterfoil.clock import SystemClock
-from counterfoil.config import USSD_KINDS, UssdGateway
 from counterfoil.errors import Unavailable
+from counterfoil.gateway_settings import USSD_KINDS, UssdGateway
 from counterfoil.i18n import Language
 from counterfoil.web import callbacks
 from counterfoil.web.callbacks import ANSWER_S_MAX, BODY_SIZE_MAX, BROKEN, BUSY, LATE, UNREAD, Callbacks

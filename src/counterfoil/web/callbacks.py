@@ -28,8 +28,8 @@ from counterfoil.channels.gateways.forms import Asked, Ended, Form, Heard, IsItO
 from counterfoil.channels.ussd.fitting import fits, writable
 from counterfoil.channels.ussd.types import Hop, Screen
 from counterfoil.clock import Clock
-from counterfoil.config import USSD_KINDS, UssdGateway
 from counterfoil.errors import Malformed, TooLarge, TooMany, Unavailable
+from counterfoil.gateway_settings import USSD_KINDS, UssdGateway
 from counterfoil.i18n import Language
 from counterfoil.parties.numbers import parse_number
 from counterfoil.parties.pin_brake import asked_from

@@ -22,8 +22,8 @@ import structlog
 from counterfoil.channels.gateways import http_sms, kannel
 from counterfoil.channels.sms.types import Inbound, Report
 from counterfoil.clock import Clock
-from counterfoil.config import SmsGateway
 from counterfoil.errors import Malformed, Refused, TooLarge, TooMany, Unavailable
+from counterfoil.gateway_settings import SmsGateway
 from counterfoil.web import problems
 from counterfoil.web.endpoint import PATH_SIZE_MAX
 from counterfoil.web.incoming import Answer, Application, ClientGone, Incoming, Receive, Scope, Send

@@ -16,8 +16,9 @@ from counterfoil.channels.gateways import http_sms
 from counterfoil.channels.gateways.http_sms import HttpSms
 from counterfoil.channels.peers import Peers
 from counterfoil.channels.sms.types import Delivery, Inbound, Outbound, Report
-from counterfoil.config import Config, SmsGateway, load
+from counterfoil.config import Config, load
 from counterfoil.errors import Malformed, Refused, Unavailable
+from counterfoil.gateway_settings import SmsGateway
 from counterfoil.ids import id_text
 from counterfoil.web.metrics import Metrics
 from counterfoil.web.server import listening

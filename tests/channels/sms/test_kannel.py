@@ -16,8 +16,8 @@ from counterfoil.channels.sms import queue
 from counterfoil.channels.sms.encoding import split
 from counterfoil.channels.sms.queue import State
 from counterfoil.channels.sms.types import Inbound, Outbound, Report
-from counterfoil.config import SmsGateway
 from counterfoil.errors import Refused, Unavailable
+from counterfoil.gateway_settings import SmsGateway
 from counterfoil.store.database import Store
 from counterfoil.web.metrics import Metrics
 from counterfoil.web.server import listening

@@ -23,8 +23,8 @@ import msgspec
 from counterfoil.channels.peers import Peers
 from counterfoil.channels.sms.queue import REFERENCE_SIZE_MAX
 from counterfoil.channels.sms.types import Delivery, Inbound, Outbound, Report
-from counterfoil.config import SmsGateway
 from counterfoil.errors import Malformed, Refused, Unavailable
+from counterfoil.gateway_settings import SmsGateway
 from counterfoil.ids import id_text, parse_id
 
 ANSWER_S_MAX: Final = 15.0

@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlencode
 from counterfoil.channels.peers import Peers
 from counterfoil.channels.sms.encoding import is_gsm7
 from counterfoil.channels.sms.types import Delivery, Inbound, Outbound, Report
-from counterfoil.config import SmsGateway
 from counterfoil.errors import Malformed, Refused, Unavailable
+from counterfoil.gateway_settings import SmsGateway
 from counterfoil.ids import id_text, parse_id
 
 ANSWER_S_MAX: Final = 10.0

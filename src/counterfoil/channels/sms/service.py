@@ -25,7 +25,8 @@ from counterfoil.channels.sms.texts import Speaker
 from counterfoil.channels.sms.types import Gateway, Inbound, Report
 from counterfoil.channels.ussd.types import Hop, Screen
 from counterfoil.clock import Clock
-from counterfoil.config import Config, SmsGateway
+from counterfoil.config import Config
+from counterfoil.gateway_settings import SmsGateway
 from counterfoil.i18n import languages
 from counterfoil.payments.feed import Feed
 from counterfoil.store.database import Store, missing_driver

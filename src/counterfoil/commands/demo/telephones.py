@@ -9,8 +9,9 @@ import msgspec
 
 from counterfoil.clock import Clock
 from counterfoil.commands.demo.cast import Cast, id_of
-from counterfoil.config import Config, SmsGateway, UssdGateway
+from counterfoil.config import Config
 from counterfoil.errors import PartyNotFound
+from counterfoil.gateway_settings import SmsGateway, UssdGateway
 from counterfoil.parties.service import NewParty
 from counterfoil.parties.types import PartyKind
 from counterfoil.payments.orders import OrderKind
