@@ -22,6 +22,7 @@ from counterfoil.parties import statements
 from counterfoil.parties.service import NewKey, NewParty
 from counterfoil.parties.types import KeyAlgorithm, PartyKind, StaffRole
 from counterfoil.payments import forms
+from counterfoil.payments.countersigning import Countersignature
 from counterfoil.payments.orders import Order, OrderKind, encode
 from counterfoil.payments.types import Receipt, SignedOrder
 from counterfoil.store.migrations import migrate
@@ -112,6 +113,16 @@ class Person:
             made_at_ms=made_at_ms or services.clock.now_ns() // 1_000_000,
         )  # fmt: skip
         await services.parties.pin_payments.allow(statement, device=self.device, signature=self.key.sign(statement).signature)
+
+    def countersignature(self, paid: Receipt, **changes: Any) -> Countersignature:
+        """This person's device says that a payment reached this person, as it happened, but for `changes`."""
+        said = statements.Reached(self.account, paid.payment.id, paid.payment.order_hash, paid.payment.amount, paid.completed_at)
+        statement = statements.countersign(msgspec.structs.replace(said, **changes), origin=self.scheme.services.config.origin)
+        return Countersignature(statement, self.key.sign(statement).signature)
+
+    async def countersign(self, *paid: Receipt) -> None:
+        signed = [self.countersignature(each) for each in paid]
+        await self.scheme.services.countersigning.keep(signed, device=self.device)
 
     def balance(self) -> int:
         """What this person has, minor units, held money included."""

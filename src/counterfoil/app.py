@@ -64,6 +64,7 @@ from counterfoil.parties.tokens import Tokens
 from counterfoil.parties.types import Permission
 from counterfoil.payments.acknowledgement import Acknowledger
 from counterfoil.payments.batches import Batches
+from counterfoil.payments.countersigning import Countersigning
 from counterfoil.payments.feed import Feed
 from counterfoil.payments.history import History
 from counterfoil.payments.hub import Hub
@@ -217,6 +218,7 @@ class _Scheme:
             fees_account=system.fees,
             is_head=is_head,
         )
+        self.countersigning = Countersigning(store=self.store, parties=self.parties, payments=self.payments, clock=clock)
         self.staff = StaffPayments(self.payments, issuance_account=system.issuance)
         self.hub = Hub()
         self.messaging = Messaging(
@@ -294,6 +296,7 @@ class _Scheme:
             tokens=tokens,
             approvals=self.approvals,
             payments=self.payments,
+            countersigning=self.countersigning,
             requests=self.requests,
             batches=self.batches,
             standing=self.standing,

@@ -170,6 +170,11 @@ class Maker:
         self.entries.append(Entry(type, [payer, payee, audit, public], salts, self.now))
         return index
 
+    def salt_again(self, first: int) -> None:
+        """Entries from `first` on were moved: each gets the salts of its place."""
+        for index, entry in enumerate(self.entries[first:], first):
+            entry.salts = [h(b"salt", struct.pack(">QB", index, role)) for role in (1, 2, 3, 4)]
+
     def tick(self, seconds: float = 1) -> int:
         self.now += int(seconds * NS)
         return self.now
@@ -244,6 +249,26 @@ class Maker:
             name + b"\1" + sized(lies.get("public_key", bytes(key.verify_key))) + bytes(16) + lies.get("reason", b"\5") + sized(statement)
         )
         return self._event(4, account, 3, rest + sized(lies.get("signature", key.sign(statement).signature)) + sized(b""))
+
+    def countersign(self, account: Account, payment: bytes, *, device: int = 0, signer: Account | None = None, **lies: Any) -> int:
+        """A device of the account says that a payment reached it, as its entry has it. Takes no place in the account's chain."""
+        view = next(entry.payloads[1] for entry in self.entries if entry.type == 1 and entry.payloads[1][36:52] == payment)
+        said: dict[str, Any] = {
+            "name": payment,
+            "order_hash": view[52:84],
+            "amount": int.from_bytes(view[84:92]),
+            "time": int.from_bytes(view[116:124]),
+        }
+        said |= {name: value for name, value in lies.items() if name in said}
+        name, key = (signer or account).devices[device]
+        statement = b"counterfoil/countersign/v1" + sized(lies.get("origin", ORIGIN).encode()) + lies.get("about", account).id
+        statement += said["name"] + said["order_hash"] + struct.pack(">QQ", said["amount"], said["time"])
+        statement = lies.get("statement", statement)
+        self.tick()
+        payload = b"\4" + account.id + struct.pack(">Q", lies.get("seq", 0)) + lies.get("prev", bytes(32)) + struct.pack(">Q", self.now)
+        payload += name + b"\1" + sized(lies.get("public_key", bytes(key.verify_key))) + bytes(16) + lies.get("reason", b"\6")
+        payload += sized(statement) + sized(lies.get("signature", key.sign(statement).signature)) + sized(b"")
+        return self.add(4, payload, b"", payload)
 
     def freeze(
         self, account: Account, what: int = 1, *, freeze: bytes = b"f" * 16, incoming: bool = False, lasts_s: int = 0, **lies: Any

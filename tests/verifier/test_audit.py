@@ -25,6 +25,7 @@ from counterfoil_verify.spending import NS, Calendar
 from tests.verifier.maker import (
     CUSTOMER,
     ISSUE,
+    MERCHANT,
     ORIGIN,
     PAY,
     POLICY,
@@ -648,6 +649,74 @@ def payment_before_the_freeze_is_over(town: Town) -> None:
     town.pay(100)
 
 
+def cash_out_that_the_agent_has_not_signed(town: Town) -> None:
+    kofi = town.kofi()
+    hold = town.hold(kofi, town.agent, 500, 10, town.fees, service=4, way=2)
+    town.capture(hold, kofi, town.agent, 500, held=500, fee=10, service=4, signature=bytes(64))
+
+
+def cash_out_by_token(town: Town) -> None:
+    kofi = town.kofi()
+    hold = town.hold(kofi, town.agent, 500, 10, town.fees, service=4, way=2)
+    town.capture(hold, kofi, town.agent, 500, held=500, fee=10, service=4, way=6)
+
+
+def cash_out_at_once(town: Town) -> None:
+    kofi = town.kofi()
+    town.payment(PAY, [Leg(kofi, town.agent, 500), Leg(kofi, town.fees, 10)], service=4, way=2)
+
+
+def countersigned(**lies: Any) -> Callable[[Town], None]:
+    """A purchase by PIN, and a countersignature of it that is true but for `lies`."""
+
+    def lie(town: Town) -> None:
+        town.countersign(town.shop, town.buys(town.kofi()), **lies)
+
+    lie.__name__ = f"countersigned with another {' and '.join(lies)}"
+    return lie
+
+
+def countersigned_by_another_holder(town: Town) -> None:
+    town.countersign(town.shop, town.buys(town.kofi()), signer=town.agent)
+
+
+def countersigned_by_a_revoked_key(town: Town) -> None:
+    paid = town.buys(town.kofi())
+    town.revoke(town.shop)
+    town.tick(62)
+    town.countersign(town.shop, paid)
+
+
+def countersigned_twice(town: Town) -> None:
+    paid = town.buys(town.kofi())
+    town.countersign(town.shop, paid)
+    town.countersign(town.shop, paid)
+
+
+def countersigned_for_another_shop(town: Town) -> None:
+    town.countersign(town.agent, town.buys(town.kofi()))
+
+
+def countersigned_though_a_key_paid(town: Town) -> None:
+    paid = town.payment(PAY, [Leg(town.amina, town.shop, 200), Leg(town.shop, town.fees, 1)], service=2)
+    town.buys(town.kofi())
+    town.countersign(town.shop, paid)
+
+
+def countersigned_after_more_than_a_month(town: Town) -> None:
+    kofi = town.kofi()
+    paid = town.buys(kofi)
+    town.tick(31 * DAY_S + 1)
+    town.buys(kofi)
+    town.countersign(town.shop, paid)
+
+
+def a_word_about_pins_as_a_countersignature(town: Town) -> None:
+    town.buys(town.kofi())
+    statement = b"counterfoil/allow-pin/v1" + sized(ORIGIN.encode()) + town.shop.id + bytes(66)
+    town.countersign(town.shop, list(town.entries)[-1].payloads[1][36:52], statement=statement)
+
+
 def tier_without_limits(town: Town) -> None:
     town.account_event(town.amina, 3, "kings")
     town.pay()
@@ -780,6 +849,26 @@ LIES: dict[Callable[[Town], None], str] = {
     above_the_limit_of_the_day: "60001 left the account, and the limit is 60000 for a day",
     above_the_limit_of_the_day_by_what_is_held: "60001 left the account, and the limit is 60000 for a day",
     above_the_limit_of_the_month: "90001 left the account, and the limit is 90000 for a month",
+    cash_out_that_the_agent_has_not_signed: "the signature by the holder's device is missing or false",
+    cash_out_by_token: "the agent's own key has not signed",
+    cash_out_at_once: "the agent has not signed that it was handed over",
+    countersigned(amount=99): "the shop has countersigned 99, and the entry moves 100",
+    countersigned(order_hash=bytes(31) + b"1"): "or it is about another payment",
+    countersigned(time=7): "or it is about another payment",
+    countersigned(name=bytes(16)): "no purchase by PIN of the last month",
+    countersigned(origin="other.example/log"): "not about a payment to this account",
+    countersigned(reason=b"\5"): "not about a payment to this account",
+    countersigned(seq=1): "claims a place in its chain",
+    countersigned(prev=b"1" * 32): "claims a place in its chain",
+    countersigned(signature=bytes(64)): "the signature by the payee's device is missing or false",
+    countersigned(public_key=bytes(32)): "by a key that was never bound",
+    countersigned_by_another_holder: "by a key that was never bound",
+    countersigned_by_a_revoked_key: "by a key that was revoked before",
+    countersigned_twice: "or was countersigned before",
+    countersigned_for_another_shop: "or it is about another payment",
+    countersigned_though_a_key_paid: "no purchase by PIN of the last month",
+    countersigned_after_more_than_a_month: "no purchase by PIN of the last month",
+    a_word_about_pins_as_a_countersignature: "not about a payment to this account",
     tier_without_limits: "no limits for the tier kings",
     transfer_with_a_public_part: "a transfer has a public part",
     cut_short: "cut short",
@@ -797,6 +886,71 @@ def test_each_lie_of_an_operator_is_noticed_at_its_entry(lie: Callable[[Town], N
     assert report.exit_code == 1, report.text()
     assert LIES[lie] in report.refuted[0]
     assert report.refuted[0].startswith(f"entry {len(town.entries) - 1}: ")
+
+
+def test_payments_by_pin_to_shops_are_counted_and_those_without_a_second_word_are_named(tmp_path: Path) -> None:
+    town = Town()
+    kofi, without = town.kofi(20_000), town.open(MERCHANT, "shop")
+    unsigned = town.buys(kofi, 110)
+    signed, of_nobody = town.buys(kofi, 120), town.buys(kofi, 130, shop=without)
+    town.countersign(town.shop, signed)
+    hold = town.hold(kofi, town.agent, 500, 10, town.fees, service=4, way=2)
+    town.capture(hold, kofi, town.agent, 500, held=500, fee=10, service=4)
+    for way in (1, 6):
+        hold = town.hold(kofi, town.shop, 150, service=2, way=2)
+        town.capture(hold, kofi, town.shop, 100 + way, held=150, fee=0, service=2, way=way)
+    town.tick(2 * DAY_S)
+    town.buys(kofi, 140)
+    report = audit(town, tmp_path)
+    assert report.exit_code == 0, report.text()
+    told = {name: (each["count"], each["sum"]) for name, each in report.fields["to_shops_by_pin"].items()}
+    assert told == {
+        "purchases": (4, 500), "countersigned": (1, 120), "no_key": (1, 130), "no_word": (1, 110), "waiting": (1, 140),
+        "cash_signed": (1, 500), "purchases_signed": (1, 101), "purchases_by_token": (1, 106),
+    }  # fmt: skip
+    (note,) = [each for each in report.noticed if "countersigned" in each]
+    assert note == f"1 payments by PIN, 110 in all, to shops whose own key has not countersigned them: {unsigned.hex()}"
+    assert of_nobody.hex() not in note
+
+
+def test_what_was_given_up_after_a_month_stays_counted_and_is_forgotten(tmp_path: Path) -> None:
+    town = Town()
+    kofi = town.kofi(20_000)
+    paid = [town.buys(kofi, 100) for _ in range(25)]
+    town.tick(32 * DAY_S)
+    town.buys(kofi, 100)
+    report = audit(town, tmp_path)
+    assert report.fields["to_shops_by_pin"]["no_word"] == {"count": 25, "sum": 2_500}
+    (note,) = [each for each in report.noticed if "countersigned" in each]
+    assert note.endswith(f"{paid[19].hex()} and 5 more")
+    run = Replay(ORIGIN, [])
+    check = LogCheck(Files(str(tmp_path)), policy, Report())
+    check.run()
+    run.rules = {rules.index: rules for rules in check.rules}
+    for record in records(io.BytesIO(town.openings())):
+        run.entry(*record)
+    assert len(run.book.shops.open) == 1
+
+
+def test_a_countersignature_may_come_before_its_payment_and_never_without_it(tmp_path: Path) -> None:
+    for follows in (True, False):
+        town = Town()
+        kofi = town.kofi()
+        paid = town.buys(kofi)
+        town.countersign(town.shop, paid)
+        payment, word = town.entries[-2:]
+        if follows:
+            town.entries[-2:] = [word, payment]
+            town.salt_again(len(town.entries) - 2)
+        else:
+            del town.entries[-2]
+            town.salt_again(len(town.entries) - 1)
+            kofi.seq, kofi.balance, kofi.prev = kofi.seq - 1, kofi.balance + 100, payment.payloads[0][132:]
+            town.pay(10)
+        report = audit(town, tmp_path / str(follows))
+        assert report.exit_code == (0 if follows else 1), report.text()
+        if not follows:
+            assert f"a shop has countersigned payment {paid.hex()} of 100, and the log does not have it" in report.refuted[0]
 
 
 def test_what_a_freeze_leaves_free_is_honest(tmp_path: Path) -> None:

@@ -65,6 +65,16 @@ class Town(Maker):
         )
         return self.pay(250, payer=kofi, payee=self.amina, way=2, **values)
 
+    def kofi(self, amount: int = 1_000) -> Account:
+        """Somebody with a simple phone, who has no key, and has brought cash."""
+        kofi = self.open(CUSTOMER, "basic")
+        self.payment(PAY, [Leg(self.agent, kofi, amount)], service=3, reference=self.new_id())
+        return kofi
+
+    def buys(self, kofi: Account, amount: int = 100, *, shop: Account | None = None, **values: Any) -> bytes:
+        """A purchase by PIN."""
+        return self.payment(PAY, [Leg(kofi, shop or self.shop, amount)], service=2, way=2, **values)
+
     def batch(self, *, total: int = 600, count: int = 2) -> tuple[bytes, bytes]:
         """(id, form)"""
         name = self.new_id()

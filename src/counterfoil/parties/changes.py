@@ -18,7 +18,7 @@ from counterfoil.parties.tables import accounts, devices, events, freezes, parti
 from counterfoil.parties.types import KeyAlgorithm
 
 ACCOUNT_KINDS: Final = frozenset({"opened", "closed", "tier_changed"})
-KEY_KINDS: Final = frozenset({"opened", "device_added", "device_revoked", "recovery_done", "closed", "pin_allowed"})
+KEY_KINDS: Final = frozenset({"opened", "device_added", "device_revoked", "recovery_done", "closed", "pin_allowed", "countersigned"})
 FREEZE_KINDS: Final = frozenset({"frozen", "unfrozen"})
 KINDS: Final = ACCOUNT_KINDS | KEY_KINDS | FREEZE_KINDS
 """Kinds of the journal that change what a party's accounts may do."""
@@ -46,12 +46,13 @@ class FreezeTerms(msgspec.Struct, frozen=True):
     reason: str
 
 
-class PinWord(msgspec.Struct, frozen=True):
-    """What a device said of payments by PIN from `account`: its exact statement, and its signature over it."""
+class Word(msgspec.Struct, frozen=True):
+    """What a device said of `account`: its exact statement, and its signature over it. `payment`: which it is about; 0 none."""
 
     account: int
     statement: bytes
     signature: bytes
+    payment: int = 0
 
 
 class PartyChange(msgspec.Struct, frozen=True):
@@ -68,6 +69,7 @@ class PartyChange(msgspec.Struct, frozen=True):
         device: the device that the row names, 0 none.
         enrolled: devices that came with the opening.
         keys: every device that the party ever had.
+        pin_word: how much a day may be paid by PIN. countersigned: that a payment by PIN came in.
     """
 
     number: int
@@ -81,7 +83,8 @@ class PartyChange(msgspec.Struct, frozen=True):
     enrolled: tuple[int, ...] = ()
     keys: Mapping[int, BoundKey] = {}
     freeze: FreezeTerms | None = None
-    pin_word: PinWord | None = None
+    pin_word: Word | None = None
+    countersigned: Word | None = None
 
 
 _JOURNAL = select(events).where(events.c.number > bindparam("after")).order_by(events.c.number).limit(bindparam("limit"))
@@ -139,13 +142,17 @@ def _change(row: Row[Any], known: _Parties) -> PartyChange:
     freeze = None
     if row.kind in FREEZE_KINDS:
         freeze = _freeze(known.freezes[int(facts["freeze"])], tuple(known.accounts[row.party]), lifted=row.kind == "unfrozen")
-    pin_word = None
-    if row.kind == "pin_allowed":
-        pin_word = PinWord(int(facts["account"]), bytes.fromhex(facts["statement"]), bytes.fromhex(facts["signature"]))
+    pin_word = _word(facts) if row.kind == "pin_allowed" else None
+    countersigned = _word(facts) if row.kind == "countersigned" else None
     return PartyChange(
         number, row.id, row.kind, by, row.at, tuple(known.accounts[row.party]), tier, int(facts.get("device", 0)), enrolled, keys, freeze,
-        pin_word,
+        pin_word, countersigned,
     )  # fmt: skip
+
+
+def _word(facts: dict[str, Any]) -> Word:
+    statement, signature = bytes.fromhex(facts["statement"]), bytes.fromhex(facts["signature"])
+    return Word(int(facts["account"]), statement, signature, int(facts.get("payment", 0)))
 
 
 def _key(row: Row[Any]) -> BoundKey:

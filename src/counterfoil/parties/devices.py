@@ -73,7 +73,7 @@ class Devices:
                 if (known.party, known.public_key, known.state) != (signer.party, key.public_key, DeviceState.ACTIVE):
                     raise AlreadyTaken(field="device")
                 return known
-            _check_active(connection, by_device)
+            check_active(connection, by_device)
             active = select(func.count()).where(devices.c.party == signer.party, devices.c.state == DeviceState.ACTIVE)
             if connection.execute(active).scalar_one() >= DEVICES_MAX + replace:
                 raise TooMany(f"At most {DEVICES_MAX} devices at a time. Remove one first.")
@@ -111,7 +111,7 @@ class Devices:
             assert current is not None
             if current.state is DeviceState.REVOKED:
                 return
-            _check_active(connection, by_device)
+            check_active(connection, by_device)
             tell_everywhere(connection, context.clock, signer.party, "device_revoked", label=target.label)
             _revoke(connection, device, context.clock.now_ns())
             record(connection, context.clock, signer.party, "device_revoked", by=by_device, device=str(device))
@@ -295,8 +295,8 @@ def _find(connection: Connection, device: int) -> Device | None:
     return None if row is None else device_of(row)
 
 
-def _check_active(connection: Connection, device: int) -> None:
-    """What was remembered may be old: who signs must be active in the transaction itself."""
+def check_active(connection: Connection, device: int) -> None:
+    """What was remembered may be old: who signs must be active in the transaction itself. Raises UnknownDevice."""
     found = _find(connection, device)
     if found is None or found.state is not DeviceState.ACTIVE:
         raise UnknownDevice

@@ -14,6 +14,7 @@ import msgspec
 from counterfoil.clock import Clock
 from counterfoil.errors import (
     AboveHold,
+    AgentMustConfirm,
     FeeAboveMaximum,
     IdReused,
     Malformed,
@@ -134,6 +135,7 @@ class Payments:
         payee = self.parties.found_holder(order.payee) or await self.parties.holder(order.payee)
         earlier = await self._earlier(order) if order.kind in _ABOUT_ANOTHER else None
         service = service_of(order, payer.kind, payee.kind, earlier)
+        self._check_signed(order, earlier, mandate)
         cost = cost_of(order, service, earlier, self.rules.tariff)
         payment = self._draft(order, signed, mandate, service, cost)
         try:
@@ -202,6 +204,14 @@ class Payments:
         if order.amount > earlier.amount:
             raise AboveHold(held=earlier.amount)
         return earlier
+
+    @staticmethod
+    def _check_signed(order: Order, earlier: Payment | None, mandate: Mandate | None) -> None:
+        """Cash that a PIN has set aside is handed over by the agent's own key, never by a token: two words, and ours is none of them."""
+        if earlier is None or mandate is None or order.kind is not OrderKind.CAPTURE:
+            return
+        if (earlier.service, earlier.authorisation) == (Service.CASH_OUT, AuthorisationClass.PIN):
+            raise AgentMustConfirm("the agent's own device signs for cash that was set aside by PIN")
 
     def _draft(self, order: Order, signed: SignedOrder, mandate: Mandate | None, service: Service, cost: Fee) -> Payment:
         return Payment(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, Table, Text, text
 
 from counterfoil.store.schema import Amount, Id, Nanoseconds, metadata
 
@@ -31,6 +31,18 @@ payments = Table(
     CheckConstraint("amount > 0", name="amount_positive"),
     CheckConstraint("fee >= 0", name="fee_not_negative"),
 )
+_BY_PIN = text("authorisation = 2 AND kind = 1")
+Index("ix_payments_by_pin", payments.c.payee, payments.c.created_at, sqlite_where=_BY_PIN, postgresql_where=_BY_PIN)
+"""Of the few that a shop is asked to countersign; the others pay nothing for it."""
+
+countersignatures = Table(
+    "payment_countersignatures",
+    metadata,
+    Column("payment", Id, ForeignKey("payments.id"), primary_key=True),
+    Column("device", Id, nullable=False),
+    Column("at", Nanoseconds, nullable=False),
+)
+"""Payments by PIN of which the payee's own device has said that they came in. What it signed stands in the parties' journal."""
 
 refusals = Table(
     "payment_refusals",

@@ -235,6 +235,8 @@ class KeyChange(enum.IntEnum):
     REVOKED = 2
     PIN_ALLOWED = 3
     """A key in force said how much a day may be paid by PIN."""
+    COUNTERSIGNED = 4
+    """A key in force said that a payment by PIN reached the account. It has no place in the account's chain: `seq` 0, no `prev`."""
 
 
 class FreezeChange(enum.IntEnum):
@@ -258,6 +260,7 @@ class KeyReason(enum.IntEnum):
     RECOVERY = 3
     REVOKED = 4
     PIN_CONSENT = 5
+    COUNTERSIGNATURE = 6
 
 
 class KeyView(msgspec.Struct, frozen=True, gc=False):
@@ -268,7 +271,7 @@ class KeyView(msgspec.Struct, frozen=True, gc=False):
         algorithm: 1 Ed25519, 2 P-256.
         by: the older device that agreed, or whoever revoked; 0 none.
         statement, possession, consent: what was signed when it was bound, by the key itself and by the older one; or what the key
-            said of payments by PIN, and its signature. Empty for a revocation.
+            said of payments by PIN or of one that came in, and its signature. Empty for a revocation.
     """
 
     what: int

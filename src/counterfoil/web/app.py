@@ -26,6 +26,7 @@ from counterfoil.web import openapi
 from counterfoil.web.api.account import AccountEndpoints
 from counterfoil.web.api.announcements import AnnouncementEndpoints
 from counterfoil.web.api.asking import AskingEndpoints
+from counterfoil.web.api.countersignatures import CountersignatureEndpoints
 from counterfoil.web.api.events import EventEndpoints
 from counterfoil.web.api.links import LinkEndpoints
 from counterfoil.web.api.merchants import MerchantEndpoints
@@ -178,6 +179,7 @@ def create_app(services: Services, telephones: Telephones | None = None) -> WebA
         *AskingEndpoints(
             requests=services.requests, batches=services.batches, standing=services.standing, rules=services.payments.rules
         ).endpoints(),
+        *CountersignatureEndpoints(countersigning=services.countersigning).endpoints(),
         *PeopleEndpoints(parties=services.parties, guesses=guesses).endpoints(),
         *WatcherEndpoints(parties=services.parties, guesses=guesses).endpoints(),
         *SimChangeEndpoints(parties=services.parties, approvals=services.approvals).endpoints(),

@@ -26,6 +26,7 @@ from counterfoil.parties.happenings import Happenings
 from counterfoil.parties.service import Parties
 from counterfoil.parties.tokens import Tokens
 from counterfoil.payments.batches import Batches
+from counterfoil.payments.countersigning import Countersigning
 from counterfoil.payments.feed import Feed
 from counterfoil.payments.history import History
 from counterfoil.payments.hub import Hub
@@ -72,6 +73,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Tokens
     approvals: Approvals
     payments: Payments
+    countersigning: Countersigning
     requests: Requests
     batches: Batches
     standing: StandingOrders

@@ -16,7 +16,7 @@ from counterfoil.payments.openings import KeptEntry, Openings
 from counterfoil.payments.publish.rebuild import Rebuild, Rebuilt
 from counterfoil.payments.publish.runner import drain
 from counterfoil.payments.publish.service import LedgerFeed, Publisher
-from counterfoil.payments.views import AccountView, AuditView, Event, FreezeView, HolderView, KeyView
+from counterfoil.payments.views import AccountView, AuditView, Event, FreezeView, HolderView, KeyChange, KeyView
 from counterfoil.store.reader import StoreReader
 from counterfoil.tlog.entry import EntryType, Opening, Role
 from counterfoil.tlog.keys import Signer
@@ -148,6 +148,9 @@ class Logbook:
                 assert openings[Role.PAYEE].payload == b""
                 about = {EntryType.KEY: KeyView, EntryType.FREEZE: FreezeView}.get(entry.type, AccountView).decode(entry.audit)  # type: ignore[attr-defined]
                 places = [(about.account, about.seq, about.prev)]
+                if entry.type is EntryType.KEY and about.what == KeyChange.COUNTERSIGNED:
+                    assert (about.seq, about.prev) == (0, bytes(32)), "no place in the chain: receipts follow one another as before"
+                    places = []
             else:
                 audit = AuditView.decode(openings[Role.AUDIT].payload)
                 places = [(each.account, each.seq, each.prev) for each in audit.accounts]

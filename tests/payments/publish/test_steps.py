@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterfoil.ledger.types import Account, ChangeEvent, ChangeEventType, Transfer, TransferFlags
-from counterfoil.parties.changes import PartyChange, PinWord
+from counterfoil.parties.changes import PartyChange, Word
 from counterfoil.payments.publish.facts import OrderFacts
 from counterfoil.payments.publish.steps import Group, grouped, merged
 from counterfoil.payments.views import LEGS_MAX
@@ -78,7 +78,7 @@ def test_a_key_comes_before_the_first_movement_that_it_signed_whatever_the_clock
 def test_an_account_and_a_word_about_pins_come_before_their_first_movement() -> None:
     groups = grouped([event(10, 1), event(20, 2)], complete=True)
     assert [step.at for step in merged(groups, [change(99, "opened", accounts=(2,))], {})] == [99, 10, 20]
-    word = change(99, "pin_allowed", pin_word=PinWord(1, b"", b""))
+    word = change(99, "pin_allowed", pin_word=Word(1, b"", b""))
     assert [step.at for step in merged(groups, [word], {2: by(0, way=2)})] == [10, 99, 20]
 
 

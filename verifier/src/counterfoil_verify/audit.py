@@ -55,7 +55,7 @@ class Replay:
             payer, payee, touched = self._payment(index, type, audit, public)
         elif type in (KEY, FREEZE, ACCOUNT):
             payer = audit
-            touched = [self.book.event(type, audit, public)]
+            touched = self.book.event(type, audit, public)
         elif type != RULES or audit:
             raise Refuted(f"its type {type} is reserved, or it is a rules entry with a private part")
         else:
@@ -166,8 +166,11 @@ def replay(files: Files, head: Head, rules: list[Rules], openings: IO[bytes], re
     count = len(book.accounts)
     report.proved.append(f"all {head.size} entries open, and {count} accounts follow from them; holders have {held}, as much as was issued")
     report.proved.append("every debit carries a valid order of a key in force, or is one of the exceptions counted here")
+    if dropped := book.shops.dropped(run.time):
+        report.refuted.append(dropped)
     report.unchecked += [f"{what} ({count})" for what, count in book.unchecked.items()]
     ways = {CLASSES[way]: {"count": count, "sum": law.sums[way]} for way, count in enumerate(law.counts) if count}
     report.fields |= {"replayed": frontier.size, "accounts": len(book.accounts), "open_holds": len(book.holds), "authorisations": ways}
-    report.fields |= {"balances": held, "recoveries": book.recoveries}
+    report.fields |= {"balances": held, "recoveries": book.recoveries, "to_shops_by_pin": book.shops.told(book.accounts, run.time)}
+    report.noticed += book.shops.unsigned(book.accounts, run.time)
     report.noticed += [f"not replayed: {what}" for what in NOT_REPLAYED]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from typing import Any
 
@@ -9,6 +10,7 @@ from counterfoil_verify.keys import check_key, verify
 from counterfoil_verify.payloads import ACCOUNT, FREEZE, KEY, canonical, decode_event, sized
 from counterfoil_verify.report import Refuted
 from counterfoil_verify.rules import AMOUNT_MAX
+from counterfoil_verify.shops import Shops
 from counterfoil_verify.spending import Calendar, Spending
 
 NS, GRACE_NS, ZERO32, TOGETHER = 10**9, 60 * 10**9, bytes(32), 256
@@ -18,6 +20,7 @@ ISSUANCE, CUSTOMER, MERCHANT, AGENT, INSTITUTION, FEES = 1, 10, 11, 12, 13, 20
 HOLDERS, IMPORTED = (CUSTOMER, MERCHANT, AGENT, INSTITUTION), range(21, 40)
 DOMAINS = {1: b"counterfoil/enrol/v1", 2: b"counterfoil/add-device/v1", 3: b"counterfoil/recover/v1"}
 ALLOW_PIN, PIN_WORD, PIN_CONSENT = b"counterfoil/allow-pin/v1", 3, 5
+COUNTERSIGN, COUNTERSIGNED, COUNTERSIGNATURE = b"counterfoil/countersign/v1", 4, 6
 Leg = tuple[bytes, bytes, bytes, int, bytes, int, int, int, int]
 """Transfer, debit account, credit account, amount, pending transfer, timeout (s), ledger, code, flags."""
 
@@ -64,12 +67,13 @@ class Book:
         self.origin, self.entry = origin, 0
         self.waiting: list[tuple[int, int, bytes, bytes, bytes, str]] = []  # signatures: entry, then as `signed` takes them
         self.accounts: dict[bytes, Account] = {}
-        # By pending transfer: its leg, until (ns), and of a hold: service, payee pays, reserved fee
+        # By pending transfer: its leg, until (ns), and of a hold: service, payee pays, reserved fee, class
         self.holds: dict[bytes, tuple[Any, ...]] = {}
         self.frozen: dict[bytes, dict[bytes, Freeze]] = {}  # by account and freeze, until it is lifted
         self.calendar: Calendar | None = None
         self.unchecked = Counter[str]()
         self.recoveries = 0
+        self.shops = Shops()
 
     def _chain(self, id: bytes, seq: int, prev: bytes) -> Account:
         account = self.accounts.get(id)
@@ -82,9 +86,13 @@ class Book:
             )
         return account
 
-    def event(self, type: int, payload: bytes, public: bytes) -> Account:
+    def event(self, type: int, payload: bytes, public: bytes) -> list[Account]:
+        """The accounts whose chains go on with it: one, or none for a countersignature."""
         fields = decode_event(type, payload)
         name, what = fields["account"], fields["what"]
+        if type == KEY and what == COUNTERSIGNED:
+            self._countersigned(fields)
+            return []
         if type == ACCOUNT and what == 1:
             if name in self.accounts:
                 raise Refuted(f"account {name.hex()} is opened twice")
@@ -107,7 +115,7 @@ class Book:
             account.former, account.tier = (account.tier, fields["time"]), fields["tier"]
         elif what != 1:
             raise Refuted(f"what {what} happens to an account is not known")
-        return account
+        return [account]
 
     def _key(self, account: Account, fields: dict[str, Any]) -> None:
         """A key proves that it is there; a further one needs an older one's word, or is a recovery, which is counted."""
@@ -148,17 +156,26 @@ class Book:
         begins, statement = ALLOW_PIN + sized(self.origin.encode()) + fields["account"], fields["statement"]
         if fields["reason"] != PIN_CONSENT or not statement.startswith(begins) or len(statement) != len(begins) + 16:
             raise Refuted("what the key signed is not about payments by PIN from this account")
-        key = account.keys.get(fields["device"])
-        if key is None or key[:2] != [fields["algorithm"], fields["public_key"]]:
-            raise Refuted("payments by PIN are allowed by a key that was never bound to the account")
-        if key[2] is not None and key[2] + GRACE_NS < fields["time"]:
-            raise Refuted("payments by PIN are allowed by a key that was revoked before")
+        key = _key_in_force(account, fields, "payments by PIN are allowed")
         per_day, made_at = int.from_bytes(statement[-16:-8]), int.from_bytes(statement[-8:])
         if made_at <= account.pin_made_at:
             raise Refuted("an older word about payments by PIN is shown again")
         self.signed(key[0], key[1], statement, fields["possession"], "the holder's device")
         account.pin_words.append((fields["time"], per_day))
         account.pin_made_at = made_at
+
+    def _countersigned(self, fields: dict[str, Any]) -> None:
+        """A key of the payee says that a payment by PIN came in: this one, of this amount. It takes no place in the account's chain."""
+        account, statement = self.accounts.get(fields["account"]), fields["statement"]
+        begins = COUNTERSIGN + sized(self.origin.encode()) + fields["account"]
+        if fields["reason"] != COUNTERSIGNATURE or not statement.startswith(begins) or len(statement) != len(begins) + 64:
+            raise Refuted("what the key signed is not about a payment to this account")
+        if account is None or fields["seq"] or fields["prev"] != ZERO32:
+            raise Refuted("a countersignature is about no account, or claims a place in its chain")
+        key = _key_in_force(account, fields, "a payment is countersigned")
+        self.signed(key[0], key[1], statement, fields["possession"], "the payee's device")
+        said = statement[len(begins) :]
+        self.shops.countersigned(said[:16], (fields["account"], said[16:48], *struct.unpack(">QQ", said[48:])))
 
     def _check_freeze(self, fields: dict[str, Any], public: bytes) -> None:
         now = fields["time"]
@@ -250,3 +267,13 @@ class Book:
                 raise Refuted(f"account {name.hex()} was closed before")
             found.append(account)
         return found
+
+
+def _key_in_force(account: Account, fields: dict[str, Any], what: str) -> list[Any]:
+    """The key that an entry says has signed, if it was bound to the account before, and not revoked, or only within the last minute."""
+    key = account.keys.get(fields["device"])
+    if key is None or key[:2] != [fields["algorithm"], fields["public_key"]]:
+        raise Refuted(f"{what} by a key that was never bound to the account")
+    if key[2] is not None and key[2] + GRACE_NS < fields["time"]:
+        raise Refuted(f"{what} by a key that was revoked before")
+    return key

@@ -19,6 +19,7 @@ HOUR_NS, LIFETIME_NS = 3_600 * NS, 7 * 86_400 * NS
 ORDER, BATCH, STANDING = struct.Struct(">16s16sQQ16sQQQ32s32sB16sI"), struct.Struct(">16s16sIQQQ32s"), struct.Struct(">16s16sQQ16sQBI")
 ORDER_SIZE_MAX = 1_024
 PAY, HOLD, CAPTURE, RELEASE, REFUND, REVERSAL = 1, 2, 3, 4, 5, 6
+PURCHASE, CASH_OUT = 2, 4
 DEVICE, PIN, CARD, STAFF, MANDATE, TOKEN = range(1, 7)
 BY_STAFF, BY_PAYEE, TO_SOMEBODY = frozenset((0, 6, 7, 8)), frozenset((CAPTURE, RELEASE)), frozenset((PAY, HOLD))
 LINES_SKIPPED_MAX = 1_000
@@ -104,6 +105,7 @@ class Law:
         elif way in (PIN, CARD):
             self._unsigned(signer, it)
         self._terms(it, payer, payee, max_fee, rules_hash if way == DEVICE else ZERO32)
+        self._second_word(it)
 
     def _order(self, it: Payment) -> tuple[int, int, bytes]:
         """(highest fee, expiry in ns, hash of the rules) of the order, which says exactly what was done."""
@@ -149,6 +151,18 @@ class Law:
             self.book.unchecked["payments by PIN whose day is not known: the rules name no time zone"] += 1
         elif payer.pin_spent > allowed:
             raise Refuted(f"PINs took {payer.pin_spent} in a day, and the payer's own key allows {allowed}")
+
+    def _second_word(self, it: Payment) -> None:
+        """A PIN is known to the operator too. So cash needs the agent's signature, and shops are asked for theirs, which are counted."""
+        shops, leg = self.book.shops, it.leg
+        if it.service == CASH_OUT and it.kind == PAY:
+            raise Refuted("cash is paid for at once: the agent has not signed that it was handed over")
+        if it.kind == PAY and it.way == PIN and it.service == PURCHASE:
+            shops.paid(it.id, (leg[2], it.order_hash, leg[3], it.time), self.book.accounts)
+        elif it.kind == CAPTURE and it.hold[5] == PIN:
+            if it.service == CASH_OUT and it.way != DEVICE:
+                raise Refuted("cash is taken out of what a PIN has set aside, and the agent's own key has not signed")
+            shops.captured(leg[3], cash=it.service == CASH_OUT, signed=it.way == DEVICE)
 
     def _once(self, name: bytes, expiry: int, time: int) -> None:
         """The same order is never carried out twice: ids are remembered until their orders have expired."""
@@ -222,7 +236,7 @@ class Law:
             return f"the fee of {charge} is above the {max_fee} that the order allows"
         if kind == HOLD:
             charge = 0 if payee_pays else charge
-            self.book.holds[leg[0]] = (*self.book.holds[leg[0]][:2], it.service, payee_pays, charge)
+            self.book.holds[leg[0]] = (*self.book.holds[leg[0]][:2], it.service, payee_pays, charge, it.way)
         paid = (-fees.get(leg[1], 0), -fees.get(leg[2], 0)) if fees else (0, 0)
         if paid != ((0, charge) if payee_pays else (charge, 0)):
             return f"the fee is {paid[0]} for the payer and {paid[1]} for the payee; by the tariff it is {charge}"

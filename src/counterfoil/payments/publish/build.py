@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from counterfoil.ledger.types import Account, AccountFlags, ChangeEventType
-from counterfoil.parties.changes import BoundKey, PartyChange, PinWord, reason_hash
+from counterfoil.parties.changes import BoundKey, PartyChange, Word, reason_hash
 from counterfoil.parties.types import KeyAlgorithm
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.publish.chains import Chains, Head
@@ -212,6 +212,8 @@ class Builder:
                 self._bind(change, ledger_account, change.keys[change.device], KeyReason.RECOVERY)
             elif change.pin_word is not None and account == change.pin_word.account:
                 self._allow_pin(change, ledger_account, change.pin_word)
+            elif change.countersigned is not None and account == change.countersigned.account:
+                self._countersign(change, change.countersigned)
             elif change.kind == "closed":
                 self._revoke(change, ledger_account, self._chains.keys(account), KeyReason.REVOKED)
                 self._account(AccountChange.CLOSED, ledger_account, change.at, "")
@@ -251,13 +253,22 @@ class Builder:
             self._chains.revoke(account.id, device)
             self._append(EntryType.KEY, change.at, view.encode(), touched={account.id: self._balance(account.id)})
 
-    def _allow_pin(self, change: PartyChange, account: Account, word: PinWord) -> None:
+    def _allow_pin(self, change: PartyChange, account: Account, word: Word) -> None:
         key = change.keys[change.device]
         view = KeyView(
             KeyChange.PIN_ALLOWED, account.id, *self._place(account.id, account), change.at, key.device, _ALGORITHMS[key.algorithm],
             key.public_key, 0, KeyReason.PIN_CONSENT, word.statement, word.signature,
         )  # fmt: skip
         self._append(EntryType.KEY, change.at, view.encode(), touched={account.id: self._balance(account.id)})
+
+    def _countersign(self, change: PartyChange, word: Word) -> None:
+        """About a payment that has its place in the chain, so it takes none itself: a holder's receipts follow one another as before."""
+        key = change.keys[change.device]
+        view = KeyView(
+            KeyChange.COUNTERSIGNED, word.account, 0, NO_PREVIOUS, change.at, key.device, _ALGORITHMS[key.algorithm],
+            key.public_key, 0, KeyReason.COUNTERSIGNATURE, word.statement, word.signature,
+        )  # fmt: skip
+        self._append(EntryType.KEY, change.at, view.encode(), payment=word.payment)
 
     def _freeze(self, change: PartyChange, account: Account) -> None:
         freeze = change.freeze

@@ -11,6 +11,7 @@ from counterfoil.errors import (
     AboveHold,
     AboveOriginal,
     AccountFrozen,
+    AgentMustConfirm,
     FeeAboveMaximum,
     HoldNotOpen,
     IdReused,
@@ -206,7 +207,7 @@ class AccountEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         read = holder_or(Scope.PAYMENTS_READ)
-        about_hold = (PaymentNotFound, HoldNotOpen, AboveHold, FeeAboveMaximum, IdReused, OrderExpired, PaymentRefused)
+        about_hold = (PaymentNotFound, AgentMustConfirm, HoldNotOpen, AboveHold, FeeAboveMaximum, IdReused, OrderExpired, PaymentRefused)
         outgoing = (InsufficientFunds, LimitExceeded, AccountFrozen, RecoveryWaiting, PartyClosed)
         return [
             Endpoint("GET", "/v1/accounts/me", self.me, access=read, tag="account"),
