@@ -32,6 +32,18 @@ export const allowPin = ({ origin, account, amount, madeAtMs }) =>
   joined(utf8("counterfoil/allow-pin/v1"), sized(origin), idBytes(account), number(amount, 8), number(madeAtMs, 8));
 
 /**
+ * That a payment by PIN reached the account. `orderHash` 32 bytes; `completedAt` ledger time, ns.
+ *
+ * @param {{origin: string, account: string, payment: string, orderHash: Uint8Array, amount: bigint, completedAt: bigint}} what
+ * @returns {Bytes}
+ */
+export const countersign = ({ origin, account, payment, orderHash, amount, completedAt }) =>
+  joined(
+    utf8("counterfoil/countersign/v1"), sized(origin), idBytes(account), idBytes(payment), orderHash, number(amount, 8),
+    number(completedAt, 8),
+  );
+
+/**
  * A request to pay. `payer` null: anyone; `amount` 0: the payer decides; `purpose` 0 pay, 1 cash in, 2 hold.
  *
  * @param {{origin: string, asset: string, payee: string, payer: string|null, amount: number|bigint, id: string, expiryMs: number,

@@ -61,6 +61,10 @@ async function refreshAll(wallet) {
     await Promise.all([refreshHolds(wallet), refreshRequests(wallet), refreshTalk(wallet)]);
     const { fetchProofs } = await import("./receipts.js").catch((error) => Promise.reject(new Unreachable(error)));
     await fetchProofs(wallet);
+    if (wallet.identity?.kind === "merchant") {
+      const { countersign } = await import("./countersigning.js").catch((error) => Promise.reject(new Unreachable(error)));
+      await countersign(wallet);
+    }
     if (wallet.settings.push && !renewed) {
       renewed = true;
       void import("./push.js").then(({ renew }) => renew(wallet)).catch(() => {});
