@@ -17,7 +17,7 @@ from counterfoil.ledger.types import QueryFilter
 from counterfoil.parties.pin_payments import MARK
 from counterfoil.payments import pin_days
 from counterfoil.payments.orders import OrderKind
-from counterfoil.payments.pin_days import DAYS, PinDays
+from counterfoil.payments.pin_days import DAYS, LOOK_INTERVAL_S, PinDays
 from counterfoil.tlog.checkpoint import Checkpoint
 from counterfoil.tlog.published import PublishedLog
 from counterfoil.web.app import create_app
@@ -31,7 +31,7 @@ async def scheme(tmp_path: Path) -> AsyncIterator[Scheme]:
 
 
 def days_of(scheme: Scheme) -> PinDays:
-    return PinDays(openings_path(scheme.services.config), zone=ZoneInfo("UTC"), clock=scheme.clock)
+    return PinDays(openings_path(scheme.services.config), origin=scheme.services.config.origin, zone=ZoneInfo("UTC"), clock=scheme.clock)
 
 
 async def published(scheme: Scheme, payment: int, account: int) -> int:
@@ -49,7 +49,8 @@ async def published(scheme: Scheme, payment: int, account: int) -> int:
 async def test_debits_by_pin_are_counted_by_day_and_nothing_else_is(scheme: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:
     kofi, agent, friend = await scheme.simple_phone(funds=50_000), await scheme.merchant(), await scheme.customer(funds=9_000)
     began = scheme.clock.now_ns()
-    await kofi.pay_by_pin(agent, 1_500)
+    bought = await kofi.pay_by_pin(agent, 1_500)
+    await agent.countersign(bought)
     sent = await kofi.pay_by_pin(friend, 700)
     hold = await kofi.pay_by_pin(agent, 900, kind=OrderKind.HOLD, timeout_s=600)
     await agent.answer(OrderKind.CAPTURE, hold, 400)
@@ -68,11 +69,12 @@ async def test_debits_by_pin_are_counted_by_day_and_nothing_else_is(scheme: Sche
     assert sum(transfer.amount for transfer in by_ledger if transfer.debit_account_id == kofi.account) == sum(
         day.amount for day in found
     ), "as the limits count them"
+    assert [sum(getattr(day, name) for day in found) for name in ("purchases", "purchased", "countersigned")] == [1, 1_500, 1]
     assert found[-2].start < began
     assert all(later.start - day.start == DAY_S * 10**9 for day, later in pairwise(found))
 
     monkeypatch.setattr(pin_days, "PAGE_SIZE", 1)
-    monkeypatch.setattr(pin_days, "PAGES_MAX", 2)
+    monkeypatch.setattr(pin_days, "PAGES_MAX", 3)
     slow = days_of(scheme)
     assert [await slow.last(size) for _ in range(2)] == [None, found], "a little at each look, and each once"
     assert await slow.last(size) == found
@@ -86,6 +88,7 @@ async def test_debits_by_pin_are_counted_by_day_and_nothing_else_is(scheme: Sche
             assert title in page
         english = (await client.get("/proof?lang=en")).text
     assert '<td class="amount">3</td>' in english
+    assert '<td class="amount">1</td><td class="amount">15.00</td><td class="amount">1</td>' in english
     assert "Counted by this server from the entries of the log" in english
 
     scheme.clock.offset_s += DAYS * DAY_S
@@ -94,5 +97,25 @@ async def test_debits_by_pin_are_counted_by_day_and_nothing_else_is(scheme: Sche
     assert sum(day.count for day in later) == 0
 
 
+async def test_a_countersignature_counts_for_the_day_of_its_payment(scheme: Scheme) -> None:
+    kofi, shop = await scheme.simple_phone(funds=50_000), await scheme.merchant()
+    bought = [await kofi.pay_by_pin(shop, amount) for amount in (100, 200)]
+    days = days_of(scheme)
+    before = await days.last(await published(scheme, bought[-1].payment.id, shop.account))
+    scheme.clock.offset_s += DAY_S
+    await shop.countersign(bought[1])
+    later = await kofi.pay_by_pin(shop, 400)
+    await shop.countersign(later)
+    last = await kofi.pay_by_pin(shop, 1)
+    size = await published(scheme, last.payment.id, shop.account)
+    monotonic = scheme.clock.monotonic_ns()
+    scheme.clock.monotonic_ns = lambda: monotonic + LOOK_INTERVAL_S * 10**9
+    after = await days.last(size)
+    assert before is not None
+    assert after is not None
+    assert [(day.purchases, day.purchased, day.countersigned) for day in before[-1:]] == [(2, 300, 0)]
+    assert [(day.purchases, day.purchased, day.countersigned) for day in after[-2:]] == [(2, 300, 1), (2, 401, 1)]
+
+
 async def test_without_a_log_nothing_is_told(tmp_path: Path) -> None:
-    assert await PinDays(tmp_path / "none", zone=ZoneInfo("UTC"), clock=MovedClock()).last(5) is None
+    assert await PinDays(tmp_path / "none", origin="o", zone=ZoneInfo("UTC"), clock=MovedClock()).last(5) is None

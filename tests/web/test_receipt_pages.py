@@ -141,3 +141,23 @@ async def test_the_page_speaks_the_visitors_language(told: Told, language: str, 
     for path in ("/r", f"/r/{told.payees}", "/r/nothing"):
         text = (await told.site.client.get(path, headers={"Accept-Language": language})).text
         assert f"<h1>{said}</h1>" in text
+
+
+@asynchronous
+async def test_a_payment_by_pin_to_a_shop_says_whether_the_shop_has_countersigned_it(told: Told) -> None:
+    site, scheme = told.site, told.site.scheme
+    kofi, shop = await scheme.simple_phone(funds=9_000), await scheme.merchant()
+    paid = await kofi.pay_by_pin(shop, 100)
+    code = await tell(site.services.receipt_codes, site, paid.payment.id, kofi.account)
+    assert "The shop has not countersigned this payment so far." in (await site.client.get(f"/r/{code}")).text
+    await shop.countersign(paid)
+    for settled in (False, True):
+        if settled:
+            site.settle()
+        page = (await site.client.get(f"/r/{code}")).text
+        assert "Countersigned by the shop: its own device has signed" in page
+        assert page.index("Countersigned by the shop") > page.index('id="said"') + page[page.index('id="said"') :].index("</div>"), (
+            "not in the part that goes away when the browser has proven the payment"
+        )
+    assert "Contresigné" in (await site.client.get(f"/r/{code}?lang=fr")).text
+    assert "ountersigned" not in (await site.client.get(f"/r/{told.payees}")).text, "people are not asked"

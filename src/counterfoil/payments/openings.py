@@ -27,6 +27,8 @@ import msgspec
 from counterfoil import errors
 from counterfoil.payments.publish.build import DAY_NS, Row, views_of
 from counterfoil.payments.publish.chains import Chains, Changed, FrozenAccounts, Head
+from counterfoil.payments.types import AuthorisationClass
+from counterfoil.payments.views import KeyChange
 from counterfoil.tlog.entry import EntryType, Views
 
 APPLICATION_ID: Final = 0x43464F50  # "CFOP", read by file(1)
@@ -272,11 +274,12 @@ class Openings:
             index = dict(entry.accounts)[account]
         return found
 
-    def debits(self, authorisation: int, first: int, end: int, limit: int) -> list[KeptEntry]:
-        """Transfers that were done or set aside on this class of authorisation, from index `first` to before `end`, in order."""
-        which = "type = 1 AND substr(audit, 1, 1) <= x'01' AND substr(audit, 3, 1) = ?"
-        query = f"SELECT {_ENTRY} FROM entries WHERE number >= ? AND number < ? AND {which} ORDER BY number LIMIT ?"
-        return [_kept(row) for row in self._all(query, (first, end, authorisation.to_bytes(1), limit))]
+    def by_pin(self, first: int, end: int, limit: int) -> list[KeptEntry]:
+        """What was done or set aside by PIN, and countersignatures of it, from index `first` to before `end`, in order."""
+        debits = f"type = 1 AND substr(audit, 1, 1) <= x'01' AND substr(audit, 3, 1) = x'{AuthorisationClass.PIN:02x}'"
+        words = f"type = 4 AND substr(audit, 1, 1) = x'{KeyChange.COUNTERSIGNED:02x}'"
+        query = f"SELECT {_ENTRY} FROM entries WHERE number >= ? AND number < ? AND ({debits} OR {words}) ORDER BY number LIMIT ?"
+        return [_kept(row) for row in self._all(query, (first, end, limit))]
 
     def first_since(self, time: int) -> int:
         """The index of the first entry at `time` (ns) or later, or the next one's. Where times go back, one that is not far from it."""

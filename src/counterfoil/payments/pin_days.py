@@ -2,7 +2,7 @@
 
 A PIN is told to us whenever it is used, so this is the class of payments that an operator could forge (see
 docs/explanation/trust.md); so everybody is told how large it is. These sums are the operator's own word: the entries say it of
-each payment to its two sides, and of all to an auditor, who can add them up.
+each payment to its two sides, and of all to an auditor, who can add them up. A payment to a shop that the shop's own device has countersigned is the word of two.
 
 Nothing is kept, and nothing is counted while nobody asks: what was counted is remembered, and each look goes on from there.
 """
@@ -19,9 +19,12 @@ import msgspec
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import Unavailable
 from counterfoil.parties.periods import period_of
-from counterfoil.payments.openings import Openings
-from counterfoil.payments.types import AuthorisationClass
-from counterfoil.payments.views import AuditView
+from counterfoil.parties.statements import read_countersign
+from counterfoil.payments.fees import Service
+from counterfoil.payments.openings import KeptEntry, Openings
+from counterfoil.payments.orders import OrderKind
+from counterfoil.payments.views import SERVICE_CODES, AuditView, KeyView
+from counterfoil.tlog.entry import EntryType
 
 DAYS: Final = 7
 """Days that are shown, today included."""
@@ -32,23 +35,33 @@ PAGES_MAX: Final = 10
 
 
 class PinDay(msgspec.Struct, frozen=True):
-    """Payments and holds by PIN on one day of the scheme's time zone. `amount`: minor units, with the payers' fees. `start` in ns."""
+    """Payments and holds by PIN on one day of the scheme's time zone. `start` in ns, amounts in minor units.
+
+    Attributes:
+        amount: of all, with the payers' fees.
+        purchases, purchased: of those, the ones done at once to a shop, and their sum without fees.
+        countersigned: how many of the purchases a device of the shop has countersigned so far.
+    """
 
     start: int
-    count: int
-    amount: int
+    count: int = 0
+    amount: int = 0
+    purchases: int = 0
+    purchased: int = 0
+    countersigned: int = 0
 
 
 class PinDays:
-    """`openings`: the publisher's file. `zone`: whose days."""
+    """`openings`: the publisher's file. `origin`: the scheme's. `zone`: whose days."""
 
-    def __init__(self, openings: Path, *, zone: ZoneInfo, clock: Clock) -> None:
+    def __init__(self, openings: Path, *, origin: str, zone: ZoneInfo, clock: Clock) -> None:
         self._path = openings
+        self._origin = origin
         self._zone = zone
         self._clock = clock
         self._lock = asyncio.Lock()
         self._next: int | None = None
-        self._days: dict[int, list[int]] = {}
+        self._days: dict[int, PinDay] = {}
         self._looked_at: int | None = None
         self._complete = False
 
@@ -64,7 +77,7 @@ class PinDays:
                 self._looked_at = now
             if not self._complete:
                 return None
-            return tuple(PinDay(start, *self._days.get(start, (0, 0))) for start in self._starts())
+            return tuple(self._days.get(start) or PinDay(start) for start in self._starts())
 
     def _starts(self) -> list[int]:
         """When each of the last days began, oldest first."""
@@ -85,17 +98,28 @@ class PinDays:
             if self._next is None:
                 self._next = openings.first_since(first)
             for _ in range(PAGES_MAX):
-                page = openings.debits(AuthorisationClass.PIN, self._next, size, PAGE_SIZE)
+                page = openings.by_pin(self._next, size, PAGE_SIZE)
                 for entry in page:
-                    self._count(AuditView.decode(entry.audit))
+                    self._count(entry)
                 self._next = page[-1].index + 1 if len(page) == PAGE_SIZE else max(size, self._next)
                 if len(page) < PAGE_SIZE:
                     break
-        self._days = {start: sums for start, sums in self._days.items() if start >= first}
+        self._days = {start: day for start, day in self._days.items() if start >= first}
         return self._next >= size
 
-    def _count(self, entry: AuditView) -> None:
-        payer = entry.legs[entry.principal].debit
-        day = self._days.setdefault(period_of(entry.time, self._zone).day_start, [0, 0])
-        day[0] += 1
-        day[1] += sum(leg.amount for leg in entry.legs if leg.debit == payer)
+    def _count(self, entry: KeptEntry) -> None:
+        if entry.type is EntryType.KEY:
+            said = read_countersign(KeyView.decode(entry.audit).statement, origin=self._origin)
+            self._add(said.completed_at, countersigned=1)
+            return
+        view = AuditView.decode(entry.audit)
+        leg = view.legs[view.principal]
+        self._add(view.time, count=1, amount=sum(each.amount for each in view.legs if each.debit == leg.debit))
+        if view.kind == OrderKind.PAY and view.service == SERVICE_CODES[Service.PURCHASE]:
+            self._add(view.time, purchases=1, purchased=leg.amount)
+
+    def _add(self, time: int, **numbers: int) -> None:
+        """Adds to the day that `time` (ns) lies in."""
+        start = period_of(time, self._zone).day_start
+        day = self._days.get(start) or PinDay(start)
+        self._days[start] = msgspec.structs.replace(day, **{name: getattr(day, name) + number for name, number in numbers.items()})

@@ -98,7 +98,9 @@ class Pages:
         self.services = services
         self.sessions = sessions
         self.public_log = public_log
-        self.pin_days = PinDays(openings_path(services.config), zone=ZoneInfo(services.config.time_zone), clock=services.clock)
+        self.pin_days = PinDays(
+            openings_path(services.config), origin=services.config.origin, zone=ZoneInfo(services.config.time_zone), clock=services.clock
+        )
         self.languages = languages(services.config.languages)
         config = services.config
         self.scheme = SchemeView(config.scheme_name, config.currency.code, config.origin, config.sandbox)

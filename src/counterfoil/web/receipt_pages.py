@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 
 from counterfoil.errors import CounterfoilError, Malformed, NotFound, OrderExpired, PaymentNotFound, Refused, TooMany, Unavailable
 from counterfoil.i18n import Language
+from counterfoil.payments.countersigning import may_be_countersigned
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.receipt_codes import Coded, parse_code, shown
 from counterfoil.payments.types import PaymentState
@@ -54,13 +55,17 @@ KINDS = {
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What the scheme says of a payment, which nobody has checked. Minor units; `at` in ns."""
+    """What the scheme says of a payment, which nobody has checked. Minor units; `at` in ns.
+
+    `countersigned`: for a payment by PIN to a shop, whether the shop's device has said that it came in; else None.
+    """
 
     kind: str
     outgoing: bool
     amount: int
     at: int
     came_back: bool
+    countersigned: bool | None
 
 
 def is_receipt(path: str) -> bool:
@@ -176,7 +181,8 @@ class ReceiptPages:
         payment = receipt.payment
         came_back = receipt.state in (PaymentState.RELEASED, PaymentState.EXPIRED)
         kind = language.text(KINDS[payment.kind])
-        return Said(kind, payment.payer == coded.account, payment.amount, receipt.completed_at, came_back)
+        countersigned = await self.services.countersigning.is_countersigned(payment.id) if may_be_countersigned(payment) else None
+        return Said(kind, payment.payer == coded.account, payment.amount, receipt.completed_at, came_back, countersigned)
 
     def _trouble(self, request: Request, error: CounterfoilError) -> str:
         text = self._language(request).text
