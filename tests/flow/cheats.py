@@ -1,20 +1,21 @@
-"""Ten ways in which an operator cheats, each carried out with all that it has, and who notices. See `stage` for the scheme."""
+"""Eleven ways in which an operator cheats, each carried out with all that it has, and who notices. See `stage` for the scheme."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 from nacl.signing import SigningKey
 
+from counterfoil.clock import NANOSECONDS
 from counterfoil.ids import new_id
 from counterfoil.ledger.chart import AccountCode
 from counterfoil.parties import statements
 from counterfoil.parties.types import KeyAlgorithm
 from counterfoil.payments.orders import OrderKind, encode
-from counterfoil.payments.types import AuthorisationClass
+from counterfoil.payments.types import AuthorisationClass, Receipt
 from counterfoil.payments.views import AuditView, KeyChange, KeyReason, KeyView, public_circulation
 from counterfoil.tlog.entry import EntryType, Role
 from tests.flow.forgery import Draft, History, movement
@@ -36,6 +37,7 @@ from tests.flow.means import (
     pin,
     published,
     refused,
+    repeated,
     rewritten,
     signed_by_ana,
     time_of,
@@ -46,6 +48,7 @@ from tests.flow.means import (
 from tests.flow.stage import AUDIT, LOG, VERIFY, Books, Look
 from tests.payments.publish.logbook import ORIGIN
 
+COUNTERSIGNED = KeyChange.COUNTERSIGNED
 TAKEN = 4_000
 """Minor units that leave Ana's account without her will."""
 
@@ -226,7 +229,7 @@ def drop_an_entry(books: Books) -> Cheat:
             refused(books, forged, status=400, says="must not be above the checkpoint's size"),
             books.look(forged, ANYBODY, *LOG, code=1, says="it has shrunk"),
             books.look(forged, WALLET, *wallet_proof(books, 3), code=1, says="this receipt proves nothing", honest="Receipt"),
-            books.look(forged, HOLDER, *OWN_RECEIPT, code=0, says="this opening is entry 18", honest="this opening is entry 18"),
+            books.look(forged, HOLDER, *OWN_RECEIPT, code=0, says="this opening is entry 31", honest="this opening is entry 31"),
         ]
         ways.append(Way("Ana's second payment is left out, and all that follows is made anew.", looks))
     folder = books.root / "dropped-last"
@@ -342,7 +345,7 @@ def credit_from_nothing(books: Books) -> Cheat:
         ways.append(Way("Money is issued, and the public part of the entry is not published.", looks))
     with published(books, "issue-smaller", issued(told_amount=1_000), after=2) as forged:
         looks = [
-            books.look(forged, ANYBODY, *LOG, code=0, says="'issue': 113000", honest="'issue': 112000"),
+            books.look(forged, ANYBODY, *LOG, code=0, says="'issue': 134000", honest="'issue': 133000"),
             books.look(forged, AUDITOR, *AUDIT, code=1, says="is not what happened"),
         ]
         ways.append(Way("The public part says 1,000, and 1,000,000 are issued.", looks))
@@ -361,7 +364,7 @@ def credit_from_nothing(books: Books) -> Cheat:
         ways.append(Way("No entry at all: Mallory's balance in the ledger is raised, and the next entry of the account says so.", looks))
     with published(books, "issue-unbacked", issued(), after=2) as forged:
         looks = [
-            books.look(forged, ANYBODY, *LOG, code=0, says="'issue': 1112000", honest="'issue': 112000"),
+            books.look(forged, ANYBODY, *LOG, code=0, says="'issue': 1133000", honest="'issue': 133000"),
             books.look(forged, AUDITOR, *AUDIT, code=0, says="PROVEN"),
         ]
         ways.append(Way("The issue is logged and published as it should be, and nobody paid the money into the trust account.", looks))
@@ -486,7 +489,69 @@ def delay(books: Books) -> Cheat:
     return Cheat("Delay", ways, answer)
 
 
+# 11
+
+
+def use_a_pin(books: Books) -> Cheat:
+    """Kofi has no key, and the operator has heard his PIN: an hour after he was there it uses it again."""
+    bought, hold, taken = books.by_pin
+    kofi, agent = books.people["kofi"], books.people["agent"]
+
+    def with_more(*views: AuditView | KeyView) -> History:
+        history = books.history.copy()
+        at = history.of_payment(taken.payment.id) + 1
+        types = {AuditView: EntryType.TRANSFER, KeyView: EntryType.KEY}
+        history.drafts[at:at] = [Draft(types[type(view)], view.time, view) for view in views]
+        return history
+
+    def again(receipt: Receipt, minutes: int, pending: Mapping[int, int] = {}) -> AuditView:
+        view = payment_at(books.history, books.history.of_payment(receipt.payment.id))
+        return repeated(view, time=taken.completed_at + minutes * 60 * NANOSECONDS, id=new_id(books.clock), pending=pending)
+
+    def cash(**changes: Any) -> History:
+        held = again(hold, 60)
+        before = payment_at(books.history, books.history.of_payment(hold.payment.id))
+        capture = again(taken, 61, {old.transfer: new.transfer for old, new in zip(before.legs, held.legs, strict=True)})
+        order = encode(
+            agent.order(agent, 2_000, id=capture.payment, kind=OrderKind.CAPTURE, payer=kofi.account, reference=held.payment,
+                        expiry_ms=capture.time // 1_000_000 + 60_000)
+        )  # fmt: skip
+        capture = msgspec.structs.replace(capture, order=order, order_hash=digest(order), **changes)
+        return with_more(held, capture)
+
+    ways = []
+    sent = again(bought, 60)
+    to_mallory = movement(sent, payer=kofi.account, payee=books.person("mallory"), amount=2_000, id=sent.payment, time=sent.time)
+    with published(books, "pin-mallory", with_more(msgspec.structs.replace(to_mallory, service=1, signature=b"")), after=0) as forged:
+        looks = [books.look(forged, AUDITOR, *AUDIT, code=0, says="authorisations", honest="authorisations")]
+        ways.append(Way("2,000 go to Mallory, and the entry says that Kofi confirmed it with his PIN.", looks))
+    with published(books, "pin-shop", with_more(again(bought, 60)), after=0) as forged:
+        looks = [books.look(forged, AUDITOR, *AUDIT, code=0, says="whose own key has not countersigned them")]
+        ways.append(Way("The same to the shop, which is not told of it.", looks))
+    word = next(draft.view for draft in books.history.drafts if isinstance(draft.view, KeyView) and draft.view.what == COUNTERSIGNED)
+    sale, key = again(bought, 60), SigningKey(bytes(32))
+    said = statements.Reached(books.person("shop"), sale.payment, sale.order_hash, 2_000, sale.time)
+    statement = statements.countersign(said, origin=ORIGIN)
+    false = msgspec.structs.replace(word, time=sale.time, statement=statement, possession=key.sign(statement).signature)
+    with published(books, "pin-word", with_more(sale, false), after=0) as forged:
+        looks = [books.look(forged, AUDITOR, *AUDIT, code=1, says="the signature by the payee's device is missing or false")]
+        ways.append(Way("As before, and the operator countersigns it in the shop's name.", looks))
+    with published(books, "pin-cash", cash(signature=bytes(64)), after=0) as forged:
+        looks = [books.look(forged, AUDITOR, *AUDIT, code=1, says="the signature by the holder's device is missing or false")]
+        ways.append(Way("Kofi takes out cash once more, says the log. The agent has signed nothing.", looks))
+    with published(books, "pin-token", cash(authorisation=AuthorisationClass.TOKEN, device=0, signature=b""), after=0) as forged:
+        looks = [books.look(forged, AUDITOR, *AUDIT, code=1, says="the agent's own key has not signed")]
+        ways.append(Way("As before, and the log says that it was the agent's server, whose token is no key.", looks))
+    answer = (
+        "For cash the operator needs an agent who joins in. A purchase that the shop has not countersigned is named in the auditor's report after"
+        " a day; a shop's wallet countersigns what truly reaches it, so a forged purchase from a real customer shows as money for which nobody"
+        " came. From person to person a forged payment by PIN looks like a true one: it is counted, limited, told to the payer's watchers and"
+        " found in the payer's own chain. Whoever has a key cannot be robbed like this."
+    )
+    return Cheat("Use somebody's PIN", ways, answer)
+
+
 CHEATS: tuple[Callable[[Books], Cheat], ...] = (
     hide_a_debit, swap_a_key, rewrite_an_amount, drop_an_entry, fork, acknowledge_and_not_log, credit_from_nothing, back_date,
-    replay_an_order, delay,
+    replay_an_order, delay, use_a_pin,
 )  # fmt: skip

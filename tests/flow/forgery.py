@@ -15,7 +15,7 @@ from counterfoil.assurance.witness import Verdict, Witness, remember
 from counterfoil.clock import Clock
 from counterfoil.payments.openings import EXPORT_HEADER, Openings
 from counterfoil.payments.publish.build import DAY_NS, views_of
-from counterfoil.payments.views import MOVEMENTS, NO_PREVIOUS, AccountView, AuditView, FreezeView, KeyView, Leg
+from counterfoil.payments.views import MOVEMENTS, NO_PREVIOUS, AccountView, AuditView, Event, FreezeView, KeyChange, KeyView, Leg
 from counterfoil.tlog.checkpoint import Checkpoint
 from counterfoil.tlog.cosignature import cosign
 from counterfoil.tlog.entry import EntryType, Opening, Role, Views, encode_entry
@@ -112,11 +112,11 @@ class History:
             before = dict(places)
             view = draft.view
             if isinstance(view, AuditView):
-                for leg in view.legs:
+                for leg in view.legs if view.event in (Event.DONE, Event.CAPTURED) else ():
                     _add(places, leg.debit, -leg.amount)
                     _add(places, leg.credit, leg.amount)
                 view = _placed(view, places)
-            elif view is not None:
+            elif view is not None and not _is_countersignature(view):
                 place = places.get(view.account, _Place())
                 view = msgspec.structs.replace(view, seq=place.seq + 1, prev=place.leaf)
             if draft.logged:
@@ -147,8 +147,13 @@ def _placed(view: AuditView, places: dict[int, _Place]) -> AuditView:
     return msgspec.structs.replace(view, accounts=tuple(accounts))
 
 
+def _is_countersignature(view: AuditView | KeyView | FreezeView | AccountView) -> bool:
+    """Which takes no place in its account's chain."""
+    return isinstance(view, KeyView) and view.what == KeyChange.COUNTERSIGNED
+
+
 def _touched(view: AuditView | KeyView | FreezeView | AccountView | None) -> list[int]:
-    if view is None:
+    if view is None or _is_countersignature(view):
         return []
     return [row.account for row in view.accounts] if isinstance(view, AuditView) else [view.account]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
@@ -139,6 +139,15 @@ def forged_payment(books: Books, amount: int) -> AuditView:
     view = movement(payment_at(history, at), payer=ana, payee=mallory, amount=amount, id=order.id, time=time_of(history, at) - 1)
     data = encode(order)
     return msgspec.structs.replace(view, order=data, order_hash=digest(data))
+
+
+def repeated(view: AuditView, *, time: int, id: int, pending: Mapping[int, int]) -> AuditView:
+    """The same movement again, later, under a new id and without an order; `pending`: what it resolves, by the transfers of the first time."""
+    legs = [
+        msgspec.structs.replace(leg, transfer=id if place == view.principal else id + 1 + place, pending=pending.get(leg.pending, 0))
+        for place, leg in enumerate(view.legs)
+    ]
+    return msgspec.structs.replace(view, time=time, payment=id, legs=tuple(legs), order=b"", order_hash=bytes(32))
 
 
 def pin(history: History) -> History:

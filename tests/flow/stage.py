@@ -1,6 +1,7 @@
 """A small honest scheme, and the people who look at its log: each check is the real command, run on the honest log and on a forged one.
 
-Ana pays Ben three times, then Mallory, who is in league with the operator, pays Ben once. After each payment the log is
+Kofi, who has a simple phone and no key, buys something by PIN, which the shop countersigns, and takes out cash at an agent's. Two days
+later Ana pays Ben three times, then Mallory, who is in league with the operator, pays Ben once. After each of these payments the log is
 published by the real publisher and cosigned by five real witnesses.
 """
 
@@ -24,6 +25,7 @@ from counterfoil.assurance.witness import Verdict
 from counterfoil.commands import keyfile
 from counterfoil.commands.keyfile import KeyFile
 from counterfoil.ids import id_text
+from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.types import Receipt
 from counterfoil.tlog.checkpoint import Checkpoint
 from counterfoil.tlog.entry import Role
@@ -34,7 +36,7 @@ from counterfoil.web.values import base64_text
 from tests.commands import desk
 from tests.flow.forgery import SIGNER, Forged, History, Sealed, Town, believed, export, policy_text
 from tests.payments.publish.logbook import KEY, ORIGIN, Logbook
-from tests.scheme import MovedClock, Person, opened
+from tests.scheme import DAY_S, MovedClock, Person, opened
 
 VERIFIER = Path(__file__).resolve().parents[2] / "verifier" / "src"
 VERIFY = "counterfoil-verify"
@@ -85,6 +87,7 @@ class Books:
         self.clock = MovedClock()
         self.paid: list[Receipt] = []
         self.people: dict[str, Person] = {}
+        self.by_pin: list[Receipt] = []
         self.heads: list[Note] = []
         self.sizes: list[int] = []
         self.verdicts: list[Verdict] = []
@@ -99,7 +102,13 @@ class Books:
         async with opened(data, self.clock) as scheme:
             ana, ben = await scheme.customer("Ana", funds=100_000), await scheme.customer("Ben")
             mallory = await scheme.customer("Mallory", funds=10_000)
-            self.people = {"ana": ana, "ben": ben, "mallory": mallory}
+            kofi, shop, agent = await scheme.simple_phone(funds=20_000), await scheme.merchant(), await scheme.agent()
+            self.people = {"ana": ana, "ben": ben, "mallory": mallory, "kofi": kofi, "shop": shop, "agent": agent}
+            bought = await kofi.pay_by_pin(shop, 2_000)
+            await shop.countersign(bought)
+            hold = await kofi.pay_by_pin(agent, 2_000, kind=OrderKind.HOLD, timeout_s=600)
+            self.by_pin = [bought, hold, await agent.answer(OrderKind.CAPTURE, hold, 2_000)]
+            self.clock.offset_s += 2 * DAY_S
             self.rules = scheme.services.payments.rules
             with Logbook.of(scheme) as book:
                 book.publish()

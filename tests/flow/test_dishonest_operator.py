@@ -1,4 +1,4 @@
-"""The dishonest operator, in ten ways: for each of them who notices, with which program, and what it says.
+"""The dishonest operator, in eleven ways: for each of them who notices, with which program, and what it says.
 
 The cheats themselves, and what is expected of every program, are in `cheats`; docs/explanation/dishonest-operator.md is made
 of what the programs said.
@@ -23,12 +23,14 @@ pytestmark = pytest.mark.slow
 
 TITLES = (
     "Hide a debit", "Swap a key", "Rewrite an amount", "Drop an entry", "Fork the log", "Acknowledge and not log", "Credit from nothing",
-    "Back-date", "Replay an order", "Delay",
+    "Back-date", "Replay an order", "Delay", "Use somebody's PIN",
 )  # fmt: skip
 UNNOTICED = {
     "The key is bound as if Ana had lost her device and recovered her account: her own is revoked.",
     "The issue is logged and published as it should be, and nobody paid the money into the trust account.",
     "For two hours nothing is published and no witness is asked.",
+    "2,000 go to Mallory, and the entry says that Kofi confirmed it with his PIN.",
+    "The same to the shop, which is not told of it.",
 }
 """What no program refuses: people have to look. Every other way must be noticed by a program."""
 
