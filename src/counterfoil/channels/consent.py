@@ -28,6 +28,8 @@ from counterfoil.payments.service import Payments
 DRAFT_LIFETIME_S = 1_800
 CASH_S, HOLD_S = 3_600, 24 * 3_600
 """How long money waits for an agent's cash, and for a merchant."""
+ASKED_FOR_S = 24 * 3600
+"""How long a request that somebody makes without a device is open."""
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's own mark for texts that are translated later
@@ -132,14 +134,14 @@ class Consent:
         return await self._quoted(payee.account, to, amount, memo, reference=0, timeout_s=CASH_S if cash else 0)
 
     async def draft_for(self, request: PaymentRequest, amount: str) -> Draft:
-        """The payment that answers a request. Raises `Problem`, also when the request is no longer open."""
+        """The payment that answers a request, under the request's note. Raises `Problem`, also when the request is no longer open."""
         minor = request.amount or read_amount(amount, self.language, self._config.currency)
         if minor is None:
             raise Problem("amount", self.language.text("Type an amount above zero."))
         if request.state is not RequestState.OPEN:
             raise Problem("", self.language.text("This request has been answered, or its time is over."))
         timeout_s = HOLD_S if request.purpose is Purpose.HOLD else 0
-        return await self._quoted(request.payee, "", minor, "", reference=request.id, timeout_s=timeout_s)
+        return await self._quoted(request.payee, "", minor, request.memo, reference=request.id, timeout_s=timeout_s)
 
     async def _quoted(self, payee: int, to: str, amount: int, memo: str, *, reference: int, timeout_s: int) -> Draft:
         """`timeout_s`: above zero for what is set aside first."""

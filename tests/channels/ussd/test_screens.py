@@ -89,7 +89,7 @@ def test_a_latin_language_stays_in_the_small_alphabet(code: str) -> None:
 
 
 def test_every_screen_leads_somewhere() -> None:
-    actions = {"(continue)", "(outcome)", "(answer)", "(decline)", "(speak)"}
+    actions = {"(continue)", "(outcome)", "(answer)", "(ask)", "(decline)", "(speak)"}
     for name, sheet in SCREENS.items():
         aims = [goes for _, goes in sheet.choices] + ([sheet.lists] if sheet.lists else [])
         assert len(sheet.choices) <= CHOICES_MAX, name

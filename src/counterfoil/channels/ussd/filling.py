@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 
 import msgspec
 import structlog
 
 from counterfoil.channels.consent import Consent
+from counterfoil.channels.movements import Movement, amount_of, latest
 from counterfoil.channels.ussd import screens
 from counterfoil.channels.ussd.fitting import cut
 from counterfoil.channels.ussd.screens import CAME, MENU, SCREENS, WELCOME
@@ -25,17 +26,13 @@ from counterfoil.ids import ID_MAX, id_text, parse_id
 from counterfoil.ledger.service import Ledger
 from counterfoil.parties.service import Parties
 from counterfoil.parties.types import Freeze, Holder
-from counterfoil.payments.history import Entry, History
-from counterfoil.payments.orders import Order, OrderKind
+from counterfoil.payments.history import History
+from counterfoil.payments.orders import Order
 from counterfoil.payments.requests import PaymentRequest, Requests, RequestState
 from counterfoil.payments.service import Payments
 from counterfoil.payments.types import Receipt
 from counterfoil.store.database import Store
 
-LATEST = 5
-"""Payments that are shown."""
-ENTRIES_MAX = 20
-"""Entries of the history in which they are looked for: a payment has two with its fee."""
 MEMO_SHOWN_MAX = 30
 
 log = structlog.get_logger(__name__)
@@ -93,32 +90,6 @@ class Filled(msgspec.Struct, frozen=True):
 
     values: dict[str, str] = {}
     choices: tuple[str, ...] = ()
-
-
-class Movement(msgspec.Struct):
-    """What one payment did to an account, its fee included. `set_aside` as in `history.Entry`; `payment` 0 for none of this scheme."""
-
-    payment: int
-    at: int
-    counterparty: int
-    change: int
-    set_aside: int
-
-
-def _movements(entries: Sequence[Entry]) -> list[Movement]:
-    """Entries by payments, newest first. What was set aside is left out once it was taken or given back."""
-    found: dict[int, Movement] = {}
-    answered: set[int] = set()
-    for entry in entries:
-        payment = entry.payment
-        if payment is not None and payment.kind in (OrderKind.CAPTURE, OrderKind.RELEASE):
-            answered.add(payment.reference)
-        key = payment.id if payment is not None else -entry.timestamp
-        movement = found.setdefault(key, Movement(max(key, 0), entry.timestamp, entry.counterparty, 0, 0))
-        movement.change += entry.change
-        movement.set_aside += entry.set_aside
-        movement.counterparty = entry.counterparty  # a payment's first entry, the last one here, is not its fee
-    return [movement for movement in found.values() if movement.payment not in answered]
 
 
 class Filling:
@@ -244,7 +215,7 @@ class Filling:
 
     async def _fill_requests(self) -> Filled | Next:
         consent = self.consent
-        asked = (await consent.open_requests())[: screens.CHOICES_MAX]
+        asked = (await consent.open_requests())[: screens.CHOICES_MAX - 1]
         if not asked:
             return Next("no_requests")
         self.state.listed = [id_text(each.id) for each in asked]
@@ -252,7 +223,7 @@ class Filling:
         for each in asked:
             amount = consent.money(each.amount) if each.amount else ""
             lines.append(f"{cut(await consent.name(each.payee))} {amount}".rstrip())
-        return Filled({}, tuple(lines))
+        return Filled({}, (*lines, self.say(screens.ASK)))
 
     async def _fill_request(self) -> Filled | Next:
         request = await self._request()
@@ -272,6 +243,19 @@ class Filling:
         if request is None:
             return Next("requests", self.say(screens.ANSWERED))
         return Filled({"name": cut(await self.consent.name(request.payee)), "currency": self.house.config.currency_code})
+
+    async def _fill_ask_whom(self) -> Filled:
+        self.state.payee, self.state.amount, self.state.request = "", 0, ""
+        return Filled()
+
+    async def _fill_ask_amount(self) -> Filled | Next:
+        return await self._fill_amount() if self.state.payee else Next("ask_whom")
+
+    async def _fill_confirm_ask(self) -> Filled | Next:
+        state, consent = self.state, self.consent
+        if not state.payee or not state.amount:
+            return Next("ask_whom")
+        return Filled({"name": cut(await consent.name(int(state.payee, 16))), "amount": consent.money(state.amount)})
 
     async def _request(self) -> PaymentRequest | None:
         """The request that was chosen, while it is open."""
@@ -298,8 +282,7 @@ class Filling:
         return Filled({"name": cut(self.holder.name), "number": self.number}) if self.holder else Next(WELCOME)
 
     async def _fill_latest(self) -> Filled | Next:
-        entries = await self.house.history.page(self.consent.account, limit=ENTRIES_MAX)
-        movements = _movements(entries)[:LATEST]
+        movements = await latest(self.house.history, self.consent.account)
         if not movements:
             return Next("no_payments")
         return Filled({"lines": "\n".join([await self._line(each) for each in movements])})
@@ -307,10 +290,7 @@ class Filling:
     async def _line(self, movement: Movement) -> str:
         """One movement; in brackets what was only set aside, or given back."""
         name, day = cut(await self.consent.name(movement.counterparty)), self.consent.day(movement.at)
-        only_aside = not movement.change and movement.set_aside
-        moved = -movement.set_aside if only_aside else movement.change
-        amount = f"{'+' if moved > 0 else '-'}{self.language.money(abs(moved), self.house.config.currency)}"
-        return f"{day} {f'({amount})' if only_aside else amount} {name}"
+        return f"{day} {amount_of(movement, self.language, self.house.config.currency)} {name}"
 
     async def _fill_account(self) -> Filled | Next:
         return Next("account_locked") if self._own_freezes() else Filled()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from counterfoil.channels.consent import CASH_S, Draft, Problem
+from counterfoil.channels.consent import ASKED_FOR_S, CASH_S, Draft, Problem
 from counterfoil.channels.sms.encoding import plain_marks
 from counterfoil.channels.ussd import screens
 from counterfoil.channels.ussd.filling import Filling, Next
@@ -50,6 +50,8 @@ class Flows(Filling):
     async def choose(self, lists: str, number: int) -> Next:
         """`number` from 0: what was chosen on a screen whose choices were filled in."""
         if lists == "request":
+            if number >= len(self.state.listed):
+                return Next("ask_whom")
             self.state.request = self.state.listed[number]
             request = await self._request()
             return Next("request" if request is None or request.amount else "request_open")
@@ -71,6 +73,8 @@ class Flows(Filling):
             return await self._decline()
         if action == "(outcome)":
             return await self._outcome()
+        if action == "(ask)":
+            return await self._ask()
         assert action == "(continue)", action
         return Next(self.state.screen)
 
@@ -80,6 +84,24 @@ class Flows(Filling):
         except (NotFound, NotInThisState):
             return Next("requests", self.say(screens.ANSWERED))
         return Next("requests", self.say(screens.DECLINED))
+
+    async def _ask(self) -> Next:
+        """Asks somebody for money. The PIN came in this session: the screen that leads here is private."""
+        filled = await self._fill_confirm_ask()
+        if isinstance(filled, Next):
+            return filled
+        await self._request_to_pay(Purpose.PAY, ASKED_FOR_S)
+        return Next("asked", values=filled.values)
+
+    async def _request_to_pay(self, purpose: Purpose, open_s: int) -> None:
+        """Keeps the request that was put together, once, for `open_s` seconds."""
+        state, rules, request = self.state, self.house.payments.rules, parse_id(self.state.request)
+        expiry_ms = (request >> 80) + open_s * 1_000  # an id begins with its time
+        form = RequestToPay(
+            origin=rules.origin, asset=rules.currency.code, payee=self.consent.account, payer=int(state.payee, 16), amount=state.amount,
+            id=request, expiry_ms=expiry_ms, purpose=int(purpose), memo="",
+        )  # fmt: skip
+        await self.house.requests.create_under_mandate(form)
 
     async def _answer_request(self, amount: str) -> Next:
         request = await self._request()
@@ -126,8 +148,20 @@ class Flows(Filling):
         return reading
 
     async def _read_to(self, typed: str) -> Next:
-        typed = typed.strip()
-        return await self._payee("to", f"@{typed}" if re.match(r"[A-Za-z_]", typed) else typed)
+        return await self._payee("to", _with_at(typed))
+
+    async def _read_ask_whom(self, typed: str) -> Next:
+        """Whom somebody asks for money. From an agent a customer has cash taken in, on the screens for that."""
+        found = await self._payee("ask_whom", _with_at(typed))
+        if found.screen != "amount":
+            return found
+        payer = await self.house.parties.holder(int(self.state.payee, 16))
+        assert self.holder is not None
+        is_cash = payer.kind is PartyKind.AGENT and self.holder.kind is PartyKind.CUSTOMER
+        return Next("amount_in" if is_cash else "ask_amount")
+
+    async def _read_ask_amount(self, typed: str) -> Next:
+        return self._read_asked(typed, again="ask_amount", then="confirm_ask")
 
     async def _read_code(self, typed: str) -> Next:
         if not re.fullmatch(r"[0-9]{7}", typed.replace(" ", ""), re.ASCII):
@@ -152,13 +186,16 @@ class Flows(Filling):
         return Next("amount_in") if found.screen == "amount" else found
 
     async def _read_amount_in(self, typed: str) -> Next:
+        return self._read_asked(typed, again="amount_in", then="confirm_in")
+
+    def _read_asked(self, typed: str, *, again: str, then: str) -> Next:
         try:
             self.state.amount = self.consent.amount(typed)
         except Problem as problem:
-            return Next("amount_in", problem.sentence)
-        # Made before the PIN is asked for: however often that comes, it is one request.
+            return Next(again, problem.sentence)
+        # Made before it is agreed to: however often that comes, it is one request.
         self.state.request = id_text(new_id(self.house.clock))
-        return Next("confirm_in")
+        return Next(then)
 
     async def _read_confirm_in(self, typed: str) -> Next:
         """The customer's half of a cash in: "I give you this cash". The agent's order is the other half, and moves the money."""
@@ -168,13 +205,7 @@ class Flows(Filling):
         problem = await self._check_pin("confirm_in", typed)
         if problem is not None:
             return problem
-        state, rules, request = self.state, self.house.payments.rules, parse_id(self.state.request)
-        expiry_ms = (request >> 80) + CASH_S * 1_000  # an id begins with its time
-        form = RequestToPay(
-            origin=rules.origin, asset=rules.currency.code, payee=self.consent.account, payer=int(state.payee, 16), amount=state.amount,
-            id=request, expiry_ms=expiry_ms, purpose=int(Purpose.CASH_IN), memo="",
-        )  # fmt: skip
-        await self.house.requests.create_under_mandate(form)
+        await self._request_to_pay(Purpose.CASH_IN, CASH_S)
         return Next("asked_in", values=filled.values)
 
     async def _read_amount(self, typed: str) -> Next:
@@ -371,6 +402,12 @@ class Flows(Filling):
 def home(holder: Holder | None) -> str:
     """Where 00 leads."""
     return WELCOME if holder is None else MENU
+
+
+def _with_at(typed: str) -> str:
+    """An address as typed on keys, where nobody finds the @."""
+    typed = typed.strip()
+    return f"@{typed}" if re.match(r"[A-Za-z_]", typed) else typed
 
 
 def _is_pin(typed: str) -> bool:

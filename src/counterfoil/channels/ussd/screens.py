@@ -55,6 +55,9 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
         return self.reads is not None
 
 
+ASK = N_("Ask for money")
+"""Last in the list of requests, and alone where there are none."""
+
 SCREENS: dict[str, Sheet] = {
     # Without an account
     WELCOME: Sheet(text=N_("Welcome to %(scheme)s"), lists="start", back=""),
@@ -124,7 +127,7 @@ SCREENS: dict[str, Sheet] = {
     ),
     # Requests
     "requests": Sheet(text=N_("Who asks you for money:"), lists="request", private=True),
-    "no_requests": Sheet(text=N_("Nobody asks you for money."), private=True),
+    "no_requests": Sheet(text=N_("Nobody asks you for money."), choices=((ASK, "ask_whom"),), private=True),
     "request": Sheet(
         text=N_("%(name)s asks for %(amount)s. %(memo)s"),
         choices=((N_("Pay"), "(answer)"), (N_("Decline"), "(decline)")),
@@ -138,6 +141,10 @@ SCREENS: dict[str, Sheet] = {
         private=True,
     ),
     "request_amount": Sheet(text=N_("%(name)s: how much, in %(currency)s?"), reads=Reads.AMOUNT, back="requests"),
+    "ask_whom": Sheet(text=N_("Who is to pay you? A phone number, or a name with @:"), reads=Reads.ADDRESS, back="requests"),
+    "ask_amount": Sheet(text=N_("%(name)s: how much, in %(currency)s?"), reads=Reads.AMOUNT, back="ask_whom"),
+    "confirm_ask": Sheet(text=N_("Ask %(name)s for %(amount)s?"), choices=((N_("Ask"), "(ask)"),), back="ask_whom", private=True),
+    "asked": Sheet(text=N_("%(name)s is asked for %(amount)s. We tell you when it is paid."), ends=True),
     # What there is
     "balance": Sheet(text=N_("Balance: %(balance)s"), private=True),
     "balance_held": Sheet(text=N_("Balance: %(balance)s\nSet aside: %(held)s\nTo spend: %(available)s"), private=True),
