@@ -114,9 +114,10 @@ SMS_USES = {
     Action.ASK: ("payer amount note", "Asks somebody for money; an agent: to take cash for the account. Open for a day."),
     Action.YES: ("amount", "Pays the newest request. The amount only where the request leaves it open."),
     Action.NO: ("", "Declines the newest request. At once: nothing moves."),
-    Action.LOCK: ("PIN", "Nothing leaves the account any more, until it is unlocked on the USSD menu or by staff."),
+    Action.LOCK: ("PIN", "Nothing leaves the account any more, until it is unlocked, here or on the USSD menu."),
     Action.LANGUAGE: ("code", "The language in which we write, such as EN, KO or FR."),
-    Action.PIN: ("", "Says that a PIN is never changed by text, and where it is."),
+    Action.UNLOCK: ("", "Lifts what the holder has locked, on a code and the PIN; what staff have frozen stays."),
+    Action.PIN: ("", "Another PIN. The answer has a code; code, old PIN and new PIN are texted back: `4821 2580 13579`."),
     Action.HELP: ("", "All commands, in two parts."),
 }
 """What stands behind each word, and what it does."""

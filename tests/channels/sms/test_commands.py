@@ -41,6 +41,10 @@ UNDERSTOOD = [
     ("no thank you", Command(action=Action.UNKNOWN)),
     ("4821 2580", Command(action=Action.CONFIRM, code="4821", pin="2580")),
     ("４８２１　２５８０", Command(action=Action.CONFIRM, code="4821", pin="2580")),
+    ("4821 2580 13579", Command(action=Action.CONFIRM, code="4821", pin="2580", new_pin="13579")),
+    ("4821 2580 135", Command(action=Action.UNKNOWN)),
+    ("4821 2580 13579 1", Command(action=Action.UNKNOWN)),
+    ("débloquer", Command(action=Action.UNLOCK, spoken="fr")),
     ("4821 25", Command(action=Action.UNKNOWN)),
     ("48212580", Command(action=Action.UNKNOWN)),
     ("JOIN Ama Mensah", Command(action=Action.JOIN, spoken="en", name="Ama Mensah")),
@@ -104,7 +108,7 @@ def test_two_groups_of_digits_are_an_answer_and_nothing_else(code: int, pin: int
 
 SENTENCES = {name: text for name, text in vars(answers).items() if name.isupper() and isinstance(text, str)}
 WORST = {"amount": "999 999 999,99 KES", "fee": "9 999 999,99 KES", "total": "999 999 999,99 KES", "balance": "999 999 999,99 KES",
-         "held": "999 999 999,99 KES", "code": "0000", "codes": codes_of(["en", "ko", "fr"]), "word": "VERROUILLER"}  # fmt: skip
+         "held": "999 999 999,99 KES", "code": "0000", "codes": codes_of(["en", "ko", "fr"]), "word": "DEVERROUILLER", "note": "W" * 30}  # fmt: skip
 
 
 @pytest.mark.parametrize("code", LANGUAGES)

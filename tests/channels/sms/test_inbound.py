@@ -20,6 +20,7 @@ from counterfoil.channels.sms.received_tables import drafts
 from counterfoil.channels.sms.received_tables import received as received_table
 from counterfoil.channels.sms.types import Inbound
 from counterfoil.errors import Unavailable
+from counterfoil.ids import new_id
 from counterfoil.parties.tables import notices
 from counterfoil.parties.types import Holder, PartyKind
 from counterfoil.payments.orders import OrderKind
@@ -363,7 +364,67 @@ async def test_a_pin_that_anybody_would_guess_opens_nothing(phones: Phones) -> N
     me = await join(phones, STRANGER, "JOIN Ama")
     assert me.kind is PartyKind.CUSTOMER
     assert await phones.ask(STRANGER, "JOIN Ama") == "This number has an account already."
-    assert "never changed by text" in await phones.ask(STRANGER, "PIN 8642")
+
+
+async def test_a_pin_is_changed_on_a_code_and_the_old_one(phones: Phones) -> None:
+    me, other = await holder(phones, funds=10_000), await holder(phones, "Ama")
+    question = await phones.ask(me.address, f"PIN {PIN}")
+    assert question.startswith("Another PIN? Text back ")
+    code = code_in(question)
+    assert "is not right" in await phones.ask(me.address, f"{code} 1357 86420975")
+    assert "too easy" in await phones.ask(me.address, f"{code} {PIN} 1234")
+    assert "too easy" in await phones.ask(me.address, f"{code} {PIN}"), "the new one is missing"
+    assert (await phones.ask(me.address, f"BAL {PIN}")).startswith("Balance")
+    assert await phones.ask(me.address, f"{code} {PIN} 86420975") == "Your PIN is changed. Tell it to nobody."
+    assert "is not right" in await phones.ask(me.address, f"BAL {PIN}")
+    phones.lend(15)
+    assert (await phones.ask(me.address, "BAL 86420975")).startswith("Balance")
+    assert (await phones.ask(other.address, f"{code} {PIN} 86420975")).startswith("This code is wrong")
+    question = await phones.ask(me.address, f"pay {other.address} 1")
+    assert "did not understand" in await phones.ask(me.address, f"{code_in(question)} 86420975 2580"), "that is no answer to this"
+    assert other.balance() == 0
+
+
+async def test_a_change_of_pin_that_was_broken_off_is_taken_up_by_its_repeat(phones: Phones, monkeypatch: pytest.MonkeyPatch) -> None:
+    me = await holder(phones, funds=10_000)
+    confirm = f"{code_in(await phones.ask(me.address, 'PIN'))} {PIN} 86420975"
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Broken
+
+    monkeypatch.setattr(received, "end", die)
+    with pytest.raises(Broken):
+        await phones.send(me.address, confirm, reference="a")
+    monkeypatch.undo()
+    assert await phones.ask(me.address, confirm, reference="a") == "Your PIN is changed. Tell it to nobody."
+    assert await phones.ask(me.address, "BAL 86420975") == "Balance 100.00 USD."
+
+
+async def test_an_account_is_unlocked_on_a_code_and_the_pin_and_only_by_whoever_locked_it(phones: Phones) -> None:
+    me, other = await holder(phones, funds=10_000), await holder(phones, "Ama")
+    assert await phones.ask(me.address, "UNLOCK") == "Your account is not locked."
+    assert await phones.ask(me.address, f"LOCK {PIN}") == ""
+    assert await phones.ask(me.address, f"LOCK {PIN}") == "Your account pays nobody now. To unlock it, text UNLOCK or dial our menu."
+    question = await phones.ask(me.address, "unlock")
+    assert "is not right" in await phones.agree(me.address, question, "1357")
+    assert (await phones.services.parties.holder(me.account)).freezes
+    assert await phones.agree(me.address, question) == ""
+    assert (await phones.told(me.address))[-1][0] == "unfrozen"
+    await phones.agree(me.address, await phones.ask(me.address, f"pay {other.address} 1"))
+    assert other.balance() == 100
+    await phones.services.parties.staff.freeze(new_id(phones.scheme.clock), me.party, reason="a test", by=phones.scheme.supervisors[0])
+    assert (await phones.ask(me.address, "UNLOCK")).startswith("This account is frozen.")
+
+
+async def test_the_note_of_whoever_asks_is_read_before_it_is_agreed_to_and_stands_on_the_payment(phones: Phones) -> None:
+    me, other = await holder(phones, funds=10_000), await holder(phones, "Ama")
+    await phones.agree(other.address, await phones.ask(other.address, f"ask {me.address} 3 twelve \u202eeggs of the brown hen next door"))
+    question = await phones.ask(me.address, "yes")
+    assert question.endswith("within 10 minutes. Their note: twelve eggs of the brown he...")
+    await phones.agree(me.address, question)
+    [entry] = await phones.services.history.page(me.account, limit=1)
+    assert entry.payment is not None
+    assert entry.payment.memo == "twelve \u202eeggs of the brown hen next door"
 
 
 async def test_the_pin_is_in_no_file_and_in_no_line_of_the_log(

@@ -5,6 +5,7 @@ An answer is at most two parts (306 characters of GSM-7, or 134): a name gives w
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -16,6 +17,8 @@ PARTS_MAX: Final = 2
 NAME_SHOWN_MAX: Final = 24
 NAME_SHOWN_MIN: Final = 3
 """Characters of a name in an answer."""
+NOTE_SHOWN_MAX: Final = 30
+"""Characters of a note that somebody else wrote: too few to write a letter in our name."""
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's own mark for texts that are translated later
@@ -27,13 +30,16 @@ CASH: Final = N_("Cash %(amount)s at %(name)s, fee %(fee)s, in all %(total)s? Te
 ASK: Final = N_("Ask %(name)s for %(amount)s? Text back %(code)s and your PIN within 10 minutes.")
 CASH_IN: Final = N_("Ask %(name)s to take %(amount)s of cash from you? Text back %(code)s and your PIN within 10 minutes.")
 JOIN: Final = N_("Welcome, %(name)s. Text back %(code)s and a PIN of your own, 4 to 8 digits, within 10 minutes. Then delete that text.")
+NOTE: Final = N_("Their note: %(note)s")
 ASKED: Final = N_("You have asked %(name)s for %(amount)s.")
 DECLINED: Final = N_("You have said no to %(name)s.")
 BALANCE: Final = N_("Balance %(balance)s.")
 HELD: Final = N_("%(held)s of it is set aside.")
 NOTHING_YET: Final = N_("Nothing has been paid yet.")
 NOT_ASKED: Final = N_("Nobody is asking you for money now.")
-LOCKED: Final = N_("Your account pays nobody now. To unlock it, dial our menu or go to an agent.")
+LOCKED: Final = N_("Your account pays nobody now. To unlock it, text %(word)s or dial our menu.")
+UNLOCK: Final = N_("Unlock your account, so that it pays again? Text back %(code)s and your PIN within 10 minutes.")
+NOT_LOCKED: Final = N_("Your account is not locked.")
 LANGUAGE: Final = N_("From now on we write to you in English.")
 WHICH_LANGUAGE: Final = N_("Text %(word)s and one of %(codes)s.")
 WITH_PIN: Final = N_("Text %(word)s and your PIN after it. Then delete that text.")
@@ -41,7 +47,11 @@ USAGE: Final = N_("Text %(word)s, a number and an amount.")
 USAGE_JOIN: Final = N_("Text %(word)s and your name.")
 NO_ACCOUNT: Final = N_("This number has no account. To open one, text %(word)s and your name.")
 HAS_ACCOUNT: Final = N_("This number has an account already.")
-PIN_BY_MENU: Final = N_("A PIN is never changed by text. Dial our menu, or go to an agent.")
+NEW_PIN: Final = N_(
+    "Another PIN? Text back %(code)s, your PIN and the new one of 4 to 8 digits, with spaces, within 10 minutes. Then delete that text."
+)
+EASY_NEW_PIN: Final = N_("This PIN is too easy to guess. Text back the code, your PIN and another new one.")
+PIN_CHANGED: Final = N_("Your PIN is changed. Tell it to nobody.")
 EASY_PIN: Final = N_("This PIN is too easy to guess. Begin again: text %(word)s and your name.")
 BAD_NAME: Final = N_("This name cannot be used. Text %(word)s and your name.")
 WRONG_CODE: Final = N_("This code is wrong or too old. Nothing was done: begin again.")
@@ -50,7 +60,7 @@ NOTHING_DONE: Final = N_("Nothing was done.")
 UNKNOWN: Final = N_("We did not understand that. Text %(word)s to see what you can write.")
 HELP: Final = N_(
     "%(pay)s number amount. %(ask)s number amount. %(cash)s agent amount. %(yes)s or %(no)s when asked. %(balance)s PIN. %(last)s PIN. "
-    "%(lock)s PIN. %(language)s. Change your PIN on our menu, never by text."
+    "%(lock)s PIN. %(unlock)s. %(pin)s changes it. %(language)s."
 )
 
 
@@ -66,7 +76,7 @@ def codes_of(offered: Sequence[str]) -> str:
 
 def help_text(language: Language) -> str:
     """Every command, in the words of the language."""
-    shown = (Action.PAY, Action.ASK, Action.CASH, Action.YES, Action.NO, Action.BALANCE, Action.LAST, Action.LOCK, Action.LANGUAGE)
+    shown = set(WORDS) - {Action.JOIN, Action.HELP}
     return language.text(HELP, **{action.value: word(action, language) for action in shown})
 
 
@@ -76,6 +86,14 @@ def named(say: Callable[[str], str], name: str) -> str:
     while len(shown) > NAME_SHOWN_MIN and parts(say(shown)) > PARTS_MAX:
         shown = shown[:-1].rstrip()
     return plain_marks(say(shown))
+
+
+def noted(text: str, note: str, language: Language) -> str:
+    """A text and the note of whoever asks, which is left out where there is no room for it."""
+    plain = "".join(each for each in " ".join(note.split()) if unicodedata.category(each)[0] != "C")
+    shown = plain if len(plain) <= NOTE_SHOWN_MAX else f"{plain[: NOTE_SHOWN_MAX - 3].rstrip()}..."
+    whole = f"{text} {plain_marks(language.text(NOTE, note=shown))}"
+    return whole if shown and parts(whole) <= PARTS_MAX else text
 
 
 def listed(lines: Sequence[str]) -> str:

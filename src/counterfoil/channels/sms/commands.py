@@ -39,6 +39,7 @@ class Action(enum.StrEnum):
     CASH = "cash"
     LAST = "last"
     LOCK = "lock"
+    UNLOCK = "unlock"
     JOIN = "join"
     PIN = "pin"
     LANGUAGE = "language"
@@ -56,6 +57,7 @@ WORDS: Final[dict[Action, dict[str, tuple[str, ...]]]] = {
     Action.CASH: {"en": ("CASH", "WITHDRAW"), "ko": ("출금", "현금"), "fr": ("RETRAIT", "RETIRER")},
     Action.LAST: {"en": ("LAST", "HISTORY"), "ko": ("내역",), "fr": ("DERNIERS", "HISTORIQUE")},
     Action.LOCK: {"en": ("LOCK",), "ko": ("잠금",), "fr": ("BLOQUER", "VERROUILLER")},
+    Action.UNLOCK: {"en": ("UNLOCK",), "ko": ("잠금해제", "해제"), "fr": ("DEBLOQUER", "DEVERROUILLER")},
     Action.JOIN: {"en": ("JOIN", "REGISTER"), "ko": ("가입",), "fr": ("INSCRIRE", "INSCRIPTION")},
     Action.PIN: {"en": ("PIN",), "ko": ("비밀번호", "핀"), "fr": ("PIN",)},
     Action.LANGUAGE: {"en": ("LANG", "LANGUAGE"), "ko": ("언어",), "fr": ("LANGUE",)},
@@ -74,11 +76,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """One text, understood. What was not given is "".
 
     Attributes:
-        spoken: the language of the command's word; "" for two groups of digits, and for what is not understood.
+        spoken: the language of the command's word; "" for groups of digits, and for what is not understood.
         address: whom it is about, as typed: a number without spaces, `@handle` or a merchant's code.
         amount: as typed, with "." for a comma that can only be a decimal one.
         note: the rest of a payment. name: of somebody new. language: the code of the one that is wished for.
-        code, pin: of an answer to our question, or a PIN alone.
+        code, pin: of an answer to our question, or a PIN alone. new_pin: the third group of such an answer.
     """
 
     action: Action
@@ -90,6 +92,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     language: str = ""
     code: str = ""
     pin: str = ""
+    new_pin: str = ""
 
     def __repr__(self) -> str:
         """For logs and traces: no PIN, and nothing of what was written."""
@@ -103,8 +106,8 @@ def parse(text: str, *, region: str, currency: str) -> Command:
     words = _tidy(text).split()
     if not words:
         return Command(action=Action.UNKNOWN)
-    if len(words) == 2 and _is_code(words[0]) and _is_pin(words[1]):
-        return Command(action=Action.CONFIRM, code=words[0], pin=words[1])
+    if len(words) in (2, 3) and _is_code(words[0]) and all(_is_pin(word) for word in words[1:]):
+        return Command(action=Action.CONFIRM, code=words[0], pin=words[1], new_pin="".join(words[2:]))
     first, rest = words[0], words[1:]
     action, spoken = _MEANT.get(_key(first), (Action.UNKNOWN, ""))
     if action in (Action.PAY, Action.ASK, Action.CASH):

@@ -25,6 +25,8 @@ class DraftKind(enum.StrEnum):
     PAY = "pay"
     ASK = "ask"
     JOIN = "join"
+    PIN = "pin"
+    UNLOCK = "unlock"
 
 
 class Begun(enum.Enum):

@@ -10,14 +10,15 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import Connection
 
-from counterfoil.channels.consent import Consent, Draft, Problem
+from counterfoil.channels.consent import ASKED_FOR_S, Consent, Draft, Problem
+from counterfoil.channels.movements import amount_of, latest
 from counterfoil.channels.sms import answers, received
 from counterfoil.channels.sms.commands import Action, Command
 from counterfoil.channels.sms.encoding import plain_marks
 from counterfoil.channels.sms.received import DraftKind, Waiting
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.config import Config
-from counterfoil.errors import AlreadyTaken, CounterfoilError, Malformed, Refused, Unavailable
+from counterfoil.errors import AccountFrozen, AlreadyTaken, CounterfoilError, Malformed, Refused, Unavailable
 from counterfoil.i18n import Language
 from counterfoil.ids import id_text, new_id
 from counterfoil.ledger.service import Ledger
@@ -25,7 +26,7 @@ from counterfoil.parties.journal import send_sms
 from counterfoil.parties.notices import reached_by_text_only
 from counterfoil.parties.numbers import parse_name, parse_pin
 from counterfoil.parties.service import Parties
-from counterfoil.parties.types import Holder, PartyKind
+from counterfoil.parties.types import Freeze, Holder, PartyKind
 from counterfoil.payments import forms, orders
 from counterfoil.payments.fees import PaidBy
 from counterfoil.payments.history import History
@@ -35,10 +36,8 @@ from counterfoil.payments.service import Payments
 from counterfoil.payments.types import Receipt
 from counterfoil.store.database import Store
 
-ASKED_FOR_S: Final = 24 * 3_600
-"""A request by text is open for a day."""
-LAST_SHOWN: Final = 5
 LOCK_REASON: Final = "locked by its holder, by text"
+UNLOCK_REASON: Final = "unlocked by its holder, by text"
 PROBLEM: Final = "problem"
 """What an answer is counted as that says what is wrong."""
 
@@ -170,6 +169,8 @@ class Sender(_Answering):
             Action.NO: self.no,
             Action.LAST: self.last,
             Action.LOCK: self.lock,
+            Action.UNLOCK: self.unlock,
+            Action.PIN: self.new_pin,
             Action.CONFIRM: self.confirm,
             Action.LANGUAGE: self.speak,
         }.get(command.action)
@@ -190,8 +191,6 @@ class Sender(_Answering):
             return Reply(plain_marks(answers.help_text(self.language)), Action.HELP)
         if command.action is Action.JOIN:
             return self.problem(answers.HAS_ACCOUNT)
-        if command.action is Action.PIN:
-            return self.problem(answers.PIN_BY_MENU)
         return self.unknown()
 
     # What is in the account: on a PIN
@@ -213,11 +212,10 @@ class Sender(_Answering):
             return self.problem(answers.WITH_PIN, word=self.word(command.action))
         await self.house.parties.pins.check(self.holder.party, command.pin)
         lines = []
-        for entry in await self.house.history.page(self.holder.account, limit=LAST_SHOWN):
-            at = datetime.fromtimestamp(entry.timestamp // NANOSECONDS, UTC).astimezone(self.house.zone)
-            change = entry.change or -entry.set_aside
-            amount = self.language.signed_money(change, self.house.config.currency)
-            lines.append(f"{at:%m-%d} {amount} {(await self.consent.name(entry.counterparty))[:12]}")
+        for movement in await latest(self.house.history, self.holder.account):
+            at = datetime.fromtimestamp(movement.at // NANOSECONDS, UTC).astimezone(self.house.zone)
+            amount = amount_of(movement, self.language, self.house.config.currency)
+            lines.append(f"{at:%m-%d} {amount} {(await self.consent.name(movement.counterparty))[:12]}")
         return Reply(answers.listed(lines) if lines else self.say(answers.NOTHING_YET), Action.LAST)
 
     # What does something: on a code and a PIN
@@ -254,7 +252,8 @@ class Sender(_Answering):
         amounts = {"amount": money(draft.amount), "fee": money(draft.fee), "total": money(draft.total)}
 
         def say(code: str) -> str:
-            return answers.named(lambda shown: self.say(sentence, name=shown, code=code, **amounts), draft.payee_name)
+            question = answers.named(lambda shown: self.say(sentence, name=shown, code=code, **amounts), draft.payee_name)
+            return answers.noted(question, draft.memo, self.language) if draft.reference else question
 
         return await self.question(DraftKind.PAY, orders.encode(self.consent.order(draft)), say, id=draft.id)
 
@@ -284,12 +283,18 @@ class Sender(_Answering):
             return self.problem(answers.WRONG_CODE)
         if waiting.kind is DraftKind.JOIN:
             return Reply(kind=Action.JOIN)  # a repeat of what opened this account: the welcome has told it
+        if command.new_pin and waiting.kind is not DraftKind.PIN:
+            return self.unknown()
         if waiting.kind is DraftKind.ASK:
             await self.house.parties.pins.check(self.holder.party, command.pin)
             form = forms.decode(waiting.body, forms.RequestToPay)
             await self.house.requests.create_under_mandate(form)
             name, amount = await self.consent.name(form.payer), self.consent.money(form.amount)
             return Reply(answers.named(lambda shown: self.say(answers.ASKED, name=shown, amount=amount), name), Action.ASK)
+        if waiting.kind is DraftKind.PIN:
+            return await self.change_pin(command, asked_at_pin=int.from_bytes(waiting.body))
+        if waiting.kind is DraftKind.UNLOCK:
+            return await self.unlocked(command)
         receipt = await self.house.payments.pay_by_pin(orders.decode(waiting.body), command.pin)
         return Reply(kind=Action.CONFIRM, first=self.receipt(receipt, await self.consent.name(receipt.payment.payee)))
 
@@ -312,12 +317,46 @@ class Sender(_Answering):
         """Nothing can leave the account until it is unlocked on the menu or by staff. The notice of it is the answer."""
         if not command.pin:
             return self.problem(answers.WITH_PIN, word=self.word(command.action))
-        house, party, now = self.house, self.holder.party, self.house.clock.now_ns()
+        house, party = self.house, self.holder.party
         await house.parties.pins.check(party, command.pin)
-        if any(each.by == party and (each.expires_at is None or each.expires_at > now) for each in self.holder.freezes):
-            return Reply(self.say(answers.LOCKED), Action.LOCK)
+        if self.own_freezes():
+            return Reply(self.say(answers.LOCKED, word=self.word(Action.UNLOCK)), Action.LOCK)
         await house.parties.staff.freeze(new_id(house.clock), party, reason=LOCK_REASON, by=party)
         return Reply(kind=Action.LOCK)
+
+    async def unlock(self, command: Command) -> Reply:
+        if not self.own_freezes():
+            return self.problem(AccountFrozen.sentence() if self.holder.freezes else answers.NOT_LOCKED)
+        return await self.question(DraftKind.UNLOCK, b"", lambda code: self.say(answers.UNLOCK, code=code))
+
+    async def unlocked(self, command: Command) -> Reply:
+        """The notice of it is the answer."""
+        await self.house.parties.pins.check(self.holder.party, command.pin)
+        for freeze in self.own_freezes():
+            await self.house.parties.staff.unfreeze(freeze.id, reason=UNLOCK_REASON, by=self.holder.party)
+        return Reply(kind=Action.UNLOCK)
+
+    def own_freezes(self) -> list[Freeze]:
+        """What the holder locked and nobody has unlocked since."""
+        now, party = self.house.clock.now_ns(), self.holder.party
+        return [each for each in self.holder.freezes if each.by == party and (each.expires_at is None or each.expires_at > now)]
+
+    async def new_pin(self, command: Command) -> Reply:
+        set_at = await self.house.parties.pins.set_at(self.holder.party)
+        return await self.question(DraftKind.PIN, set_at.to_bytes(8), lambda code: self.say(answers.NEW_PIN, code=code))
+
+    async def change_pin(self, command: Command, *, asked_at_pin: int) -> Reply:
+        """`asked_at_pin`: when (ns) the PIN was set that was to be changed. A repeat of what was broken off finds the new one set."""
+        pins, party = self.house.parties.pins, self.holder.party
+        try:
+            parse_pin(command.new_pin)
+        except Malformed:
+            return self.problem(answers.EASY_NEW_PIN)
+        if await pins.set_at(party) != asked_at_pin:
+            await pins.check(party, command.new_pin)
+        else:
+            await pins.change(party, command.pin, command.new_pin)
+        return Reply(self.say(answers.PIN_CHANGED), Action.PIN)
 
     async def speak(self, command: Command) -> Reply:
         if command.language not in self.house.offered:
