@@ -70,9 +70,10 @@ class Recover extends Component {
   }
 
   render() {
-    const { wallet } = this.props;
+    const { wallet, query } = this.props;
     const { number, shown, sent } = this.state;
     const waiting = wallet.recovery ?? this.state.waiting;
+    const known = query.get("number") ?? "";
     if (waiting) {
       return html`<${Screen} wallet=${wallet} title=${t("Your account comes back")}>
         <div class="empty">${icon("wait")}
@@ -80,7 +81,7 @@ class Recover extends Component {
           <p>${t("Until then all your devices are told, so that nobody can take your account behind your back. You need not do anything.")}</p></div>
       </${Screen}>`;
     }
-    return html`<${Screen} wallet=${wallet} title=${t("I have lost my phone")} key=${sent ? "sent" : "number"}>
+    return html`<${Screen} wallet=${wallet} title=${known ? t("Your account on this phone") : t("I have lost my phone")} key=${sent ? "sent" : "number"}>
       ${sent
         ? html`<${Form} wallet=${wallet} label=${t("Ask for a new key")} act=${async (/** @type {any} */ { code, pin }) => {
           this.setState({ waiting: await wallet.recover({ number, code: code.trim(), pin }) });
@@ -89,12 +90,13 @@ class Recover extends Component {
           <${Field} label=${t("Code sent to %(number)s", { number })} name="code" input=${{ class: "code", inputmode: "numeric", autocomplete: "one-time-code", maxlength: 10 }} />
           <${PinField} hint=${t("The PIN that you chose when you opened the account.")} />
         </${Form}>`
-        : html`<p>${t("You need your number and your PIN. The new key takes effect after a delay in which all your devices are told.")}</p>
+        : html`${known ? html`<p><strong>${t("This number has an account already.")}</strong></p>` : null}
+          <p>${t("You need your number and your PIN. The new key takes effect after a delay in which all your devices are told.")}</p>
           <${Form} wallet=${wallet} label=${t("Send me a code")} act=${async (/** @type {any} */ values) => {
             const sent = await wallet.sendCode(values.number, "recover");
             this.setState({ number: sent.number, shown: sent.code, sent: true });
           }}>
-            <${Field} label=${t("Phone number")} name="number" input=${{ type: "tel", autocomplete: "tel" }} />
+            <${Field} label=${t("Phone number")} name="number" input=${{ type: "tel", autocomplete: "tel", defaultValue: known }} />
           </${Form}>`}
     </${Screen}>`;
   }

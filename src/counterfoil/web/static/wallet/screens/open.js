@@ -39,7 +39,13 @@ export default class Open extends Component {
     checkPin(pin);
     const { number, code } = this.state;
     const { wallet, query } = this.props;
-    await wallet.enrol({ number, code, name: name.trim(), pin });
+    try {
+      await wallet.enrol({ number, code, name: name.trim(), pin });
+    } catch (/** @type {any} */ error) {
+      // Whoever has an account by a simple phone brings it here.
+      if (error.code === "already_taken" && error.facts?.field === "number") return go(`/join/recover?number=${encodeURIComponent(number)}`);
+      throw error;
+    }
     go(query.get("then") || "/", { replace: true });
   };
 
