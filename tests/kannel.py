@@ -25,7 +25,8 @@ from tests.orphans import Watch
 FAKE_SMSC = Path("/usr/lib/kannel/test/fakesmsc")
 USER, PASSWORD, SENDER = "counterfoil", "kannel-password-of-the-tests", "4567"
 START_S_MAX = 60.0
-_GOT = re.compile(r"Got message \d+: <(\S+) (\S+) (text|ucs-2|udh \S+ data|data) (.*)>")
+_GOT = re.compile(r"Got message \d+: <(.*)>")
+_MESSAGE = re.compile(r"(\S+) (\+?[0-9]+) (text|ucs-2|udh (\S+) data|data) (.*)")
 
 HOW_TO = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "connect-an-sms-gateway.md"
 NETWORK = """
@@ -38,12 +39,16 @@ connect-allow-ip = 127.0.0.1
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A message as the fake SMSC has it: one text, or one part of it (`is_part`)."""
+    """A message as the fake SMSC has it: one text, or one part of it. `place`: which part, from 1; 0 for a whole text."""
 
     sender: str
     number: str
     text: str
-    is_part: bool
+    place: int = 0
+
+    @property
+    def is_part(self) -> bool:
+        return self.place > 0
 
 
 class Kannel:
@@ -51,8 +56,9 @@ class Kannel:
 
     def __init__(self, folder: Path, callback: str) -> None:
         self.folder = folder
+        self._callback = callback
         ports = _free_ports(4)
-        self._smsc, self._boxes, self._sendsms, admin = ports
+        self.network_port, self._boxes, self._sendsms, admin = ports
         self._processes: dict[str, tuple[subprocess.Popen[bytes], Watch]] = {}
         self._phones = 0
         self._configuration = folder / "kannel.conf"
@@ -65,8 +71,14 @@ class Kannel:
             assert theirs in configuration, theirs
             configuration = configuration.replace(theirs, str(ours))
         self._configuration.write_text(
-            configuration.replace("group = smsbox", f"{NETWORK.format(port=self._smsc)}\ngroup = smsbox", 1), "utf-8"
+            configuration.replace("group = smsbox", f"{NETWORK.format(port=self.network_port)}\ngroup = smsbox", 1), "utf-8"
         )
+
+    def call(self, callback: str) -> None:
+        """Where reports and texts go from the next start on."""
+        written = self._configuration.read_text("utf-8").replace(self._callback, callback)
+        self._configuration.write_text(written, "utf-8")
+        self._callback = callback
 
     @property
     def url(self) -> str:
@@ -80,16 +92,19 @@ class Kannel:
     def start_bearerbox(self) -> None:
         self._start("bearerbox", ["/usr/sbin/bearerbox", str(self._configuration)])
         _wait_for_port(self._boxes)
-        _wait_for_port(self._smsc)
+        _wait_for_port(self.network_port)
 
     def start_smsbox(self) -> None:
         self._start("smsbox", ["/usr/sbin/smsbox", str(self._configuration)])
         _wait_for_port(self._sendsms)
 
-    def start_network(self, *texts: str) -> None:
-        """The fake SMSC connects, takes what waits, and gives `texts`, each like "254700000001 4567 text BAL", to Kannel."""
+    def start_network(self, *texts: str, through: int = 0) -> None:
+        """The fake SMSC connects, takes what waits, and gives `texts`, each like "254700000001 4567 text BAL", to Kannel.
+
+        `through`: a port of somebody who stands in between.
+        """
         self._phones += 1
-        command = [str(FAKE_SMSC), "-H", "127.0.0.1", "-r", str(self._smsc), "-i", "0.05", "-m", str(len(texts))]
+        command = [str(FAKE_SMSC), "-H", "127.0.0.1", "-r", str(through or self.network_port), "-i", "0.05", "-m", str(len(texts))]
         self._start(f"network-{self._phones}", [*command, *(texts or ("1 2 text x",))])
 
     def end_network(self) -> None:
@@ -108,10 +123,16 @@ class Kannel:
 
     def shown(self) -> list[Shown]:
         """Every message that the network was given so far, each part for itself, in order."""
-        found = []
+        found: list[Shown] = []
         for number in range(1, self._phones + 1):
             log = self._log(f"network-{number}").read_text("utf-8", errors="replace")
-            found += [Shown(match[1], match[2], _content(match[3], match[4]), match[3].startswith("udh")) for match in _GOT.finditer(log)]
+            for got in _GOT.finditer(log):
+                message = _MESSAGE.fullmatch(got[1])
+                if message is None:  # its lines are messages, so a text's second line looks like another one
+                    found[-1] = msgspec.structs.replace(found[-1], text=f"{found[-1].text}\n{got[1]}")
+                    continue
+                sender, phone, kind, header, content = message.groups()
+                found.append(Shown(sender, phone, _content(kind, content), unquote_to_bytes(header)[-1] if header else 0))
         return found
 
     def _start(self, name: str, command: list[str]) -> None:
