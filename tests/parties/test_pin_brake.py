@@ -148,6 +148,21 @@ def test_many_addresses_of_one_channel_are_one_guesser() -> None:
     assert not brake.holds(Place("ussd", "kannel"), 1)
 
 
+def test_of_those_without_a_right_one_a_few_are_looked_at_in_each_minute() -> None:
+    clock = StillClock()
+    brake = PinBrake(clock)
+    for _ in range(WRONG_PER_PLACE + 1):
+        brake.was_wrong(GATEWAY)
+    for minute in range(3):
+        for person in range(SLOW_PER_MINUTE):
+            assert brake.holds(GATEWAY, 100 * minute + person)
+        with pytest.raises(TooMany):
+            brake.holds(GATEWAY, 99)
+        brake.not_looked_at(GATEWAY)
+        assert brake.holds(GATEWAY, 99)
+        clock.pass_seconds(60)
+
+
 def test_a_busy_place_with_its_share_of_mistakes_is_no_guesser() -> None:
     brake = PinBrake(StillClock())
     for number in range(RIGHT_FOR_WRONG * 200):
@@ -165,5 +180,26 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         brake.was_right(Place("web", str(number)), number)
         brake.was_wrong(Place("web", str(number)))
     assert len(brake._right) == 100
+    assert (Place("web", "999"), 999) in brake._right
+    brake.was_right(Place("web", "900"), 900)
+    for number in range(2_000, 2_000 + 99):
+        brake.was_right(Place("web", str(number)), number)
+    assert (Place("web", "900"), 900) in brake._right, "who was here lately is remembered longest"
     assert len(brake._counts) == 50
     assert PLACES_MAX == 20_000
+
+
+async def test_who_is_not_looked_at_takes_no_place_from_others(scheme: Scheme) -> None:
+    mistyped, locked = await someone(scheme), await someone(scheme)
+    with pytest.raises(WrongPin):
+        await guess(scheme, mistyped)
+    for _ in range(5):
+        with pytest.raises(WrongPin):
+            await guess(scheme, locked, by=Place("ussd", "another"))
+    await spray(scheme, WRONG_PER_PLACE)
+    for _ in range(SLOW_PER_MINUTE):
+        with pytest.raises(TooMany):
+            await guess(scheme, mistyped)
+        with pytest.raises(PinLocked):
+            await guess(scheme, locked)
+    await guess(scheme, await someone(scheme), PIN)

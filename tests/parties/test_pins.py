@@ -16,6 +16,7 @@ from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import Malformed, PinLocked, TooMany, Unavailable, WrongPin
 from counterfoil.parties import pins as pins_module
 from counterfoil.parties import tables
+from counterfoil.parties.pin_brake import asked_from
 from counterfoil.parties.pins import LOCK_S_MAX, LOCK_S_MIN, Pins
 from tests.parties.conftest import PIN, Scheme
 
@@ -186,3 +187,47 @@ async def test_old_guesses_at_nobody_are_forgotten_and_locks_of_people_are_not(s
     with pytest.raises(WrongPin) as caught:
         await scheme.parties.pins.check(holder.party, "1111")
     assert caught.value.facts == {"attempts_left": 3}
+
+
+async def tried(scheme: Scheme, party: int, pin: str, channel: str) -> None:
+    with asked_from(channel, "one"):
+        await scheme.parties.pins.check(party, pin)
+
+
+@pytest.mark.parametrize("channel", ["web", "sms"])
+async def test_whoever_types_anothers_number_does_not_lock_their_telephone(scheme: Scheme, channel: str) -> None:
+    """One wrong PIN a day on a page, or in a text in somebody's name, would otherwise keep them from their money for good."""
+    victim = (await scheme.customer(scheme.phone())).party
+    for _ in range(5):
+        with pytest.raises(WrongPin):
+            await tried(scheme, victim, "1111", channel)
+    for other in ("web", "sms"):
+        with pytest.raises(PinLocked):
+            await tried(scheme, victim, PIN, other)
+    await tried(scheme, victim, PIN, "ussd")
+    await scheme.parties.pins.check(victim, PIN)
+    with pytest.raises(PinLocked):
+        await tried(scheme, victim, PIN, channel)  # a right one by telephone gives strangers no new tries
+
+
+async def test_whoever_has_the_sim_does_not_lock_pages(scheme: Scheme) -> None:
+    victim = (await scheme.customer(scheme.phone())).party
+    for _ in range(5):
+        with pytest.raises(WrongPin):
+            await tried(scheme, victim, "1111", "ussd")
+    with pytest.raises(PinLocked):
+        await tried(scheme, victim, PIN, "ussd")
+    await tried(scheme, victim, PIN, "web")
+    with pytest.raises(PinLocked):
+        await tried(scheme, victim, PIN, "ussd")
+
+
+async def test_a_new_pin_unlocks_every_channel(scheme: Scheme) -> None:
+    victim = (await scheme.customer(scheme.phone())).party
+    for channel in ("web", "ussd"):
+        for _ in range(5):
+            with pytest.raises(WrongPin):
+                await tried(scheme, victim, "1111", channel)
+    await scheme.parties.pins.set(victim, "86420", by=None)
+    for channel in ("web", "ussd"):
+        await tried(scheme, victim, "86420", channel)

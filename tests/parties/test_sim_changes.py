@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from counterfoil.errors import (
     AlreadyTaken,
@@ -20,7 +21,9 @@ from counterfoil.errors import (
 from counterfoil.ids import id_text
 from counterfoil.parties.approvals import Approvals, Kind
 from counterfoil.parties.enrolment import NewParty
+from counterfoil.parties.pin_brake import asked_from
 from counterfoil.parties.sim_changes import IDLE_S, LiftPayload, SimChange
+from counterfoil.parties.tables import devices
 from counterfoil.parties.types import Holder, PartyKind, Permission, ProposalState, StaffRole
 from tests.parties.conftest import DAY, PIN, Phone, Scheme
 from tests.parties.test_pin_payments import allow, customer, pays, simple_phone, word
@@ -131,6 +134,8 @@ async def test_a_device_from_before_lifts_it(scheme: Scheme) -> None:
             await scheme.parties.sim_changes.lift(holder.party, device=device)
     assert await scheme.parties.sim_changes.standing(holder.party) is not None
     await changed(scheme, holder, "gateway kannel")
+    with pytest.raises(UnknownDevice):
+        await scheme.parties.sim_changes.lift(holder.party, device=late.id)  # from before the second, and not the first
     for _ in range(2):
         await scheme.parties.sim_changes.lift(holder.party, device=phone.id)
     assert await scheme.parties.sim_changes.standing(holder.party) is None
@@ -139,6 +144,15 @@ async def test_a_device_from_before_lifts_it(scheme: Scheme) -> None:
         ("sim_change_lifted", "push"),
         ("sim_change_lifted", "sms"),
     ]
+
+
+async def test_a_device_of_the_same_moment_lifts_nothing(scheme: Scheme) -> None:
+    holder, phone = await customer(scheme)
+    change = await changed(scheme, holder)
+    same = update(devices).where(devices.c.id == phone.id).values(created_at=change.at)
+    await scheme.store.write(lambda connection: connection.execute(same))
+    with pytest.raises(UnknownDevice):
+        await scheme.parties.sim_changes.lift(holder.party, device=phone.id)
 
 
 async def test_a_device_that_was_revoked_lifts_nothing(scheme: Scheme) -> None:
@@ -231,7 +245,15 @@ async def test_a_number_in_use_is_not_given_free(scheme: Scheme) -> None:
     with pytest.raises(NotInThisState):
         await release()
     scheme.clock.pass_seconds(IDLE_S)
-    await scheme.transfer(old.account, other.account, 5)
+    with asked_from("web", "192.0.2.1"):
+        await scheme.parties.pins.check(old.party, PIN)  # on a page, too
+    await scheme.parties.pins.forget_old_attempts()
+    with pytest.raises(NotInThisState):
+        await release()
+    scheme.clock.pass_seconds(IDLE_S)
+    await scheme.transfer(old.account, other.account, 2)
+    scheme.clock.pass_seconds(IDLE_S)
+    await scheme.transfer(old.account, other.account, 3)
     with pytest.raises(NotInThisState):
         await release()
     scheme.clock.now += 180 * DAY

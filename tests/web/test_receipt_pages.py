@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import insert, select
+from starlette.requests import Request
 
+from counterfoil.errors import NotFound, TooMany
 from counterfoil.payments.receipt_code_tables import receipt_codes
 from counterfoil.payments.receipt_codes import ReceiptCodes, belongs, parse_code
-from counterfoil.web.receipt_pages import WRONG_PER_MINUTE
+from counterfoil.web import receipt_pages
+from counterfoil.web.receipt_pages import WRONG_PER_MINUTE, ReceiptPages
 from counterfoil.web.values import uuid_text
 from tests.scheme import Person
 from tests.web.logged import LoggedSite, logged
@@ -130,6 +134,28 @@ async def test_whoever_guesses_is_slowed_down_and_nothing_is_lost(told: Told) ->
     assert (await client.get(f"/r/{told.payees}")).status_code == 429, "no way to tell a right code from a wrong one while it lasts"
     told.site.wait(61)
     assert (await client.get(f"/r/{told.payees}")).status_code == 200
+
+
+@asynchronous
+async def test_many_who_guess_do_not_close_the_page_to_whoever_has_a_code(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipt_pages, "WRONG_IN_ALL_PER_MINUTE", 2 * WRONG_PER_MINUTE)
+    unused: Any = None
+    pages = ReceiptPages(told.site.services, unused, render=unused, language=unused, problem=unused, script_policy="")
+
+    async def ask(address: str, code: str = "000000000000") -> str:
+        request = Request({"type": "http", "client": (address, 1), "headers": []})
+        try:
+            return f"found {len(await pages._find(request, code))}"
+        except (NotFound, TooMany) as error:
+            return type(error).__name__
+
+    first = [await ask(f"2001:db8::{n}") for n in range(WRONG_PER_MINUTE + 1)]
+    assert first == ["NotFound"] * WRONG_PER_MINUTE + ["TooMany"], "one network is one guesser"
+    assert {await ask("192.0.2.1") for _ in range(WRONG_PER_MINUTE)} == {"NotFound"}
+    assert await ask("198.51.100.1", told.payees) == "found 1"
+    assert await ask("198.51.100.1") == "NotFound"
+    assert await ask("198.51.100.1", told.payees) == "TooMany", "one wrong code is enough now"
+    assert await ask("198.51.100.2", told.payees) == "found 1"
 
 
 @asynchronous

@@ -7,7 +7,7 @@ import pytest
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import TooMany, UnknownDevice, WrongSignature
 from counterfoil.web.guesses import UNKNOWN_PER_MINUTE, WRONG_SIGNATURES_PER_MINUTE, Guesses
-from counterfoil.web.throttle import Throttle
+from counterfoil.web.throttle import Throttle, counted_as
 
 
 class Clock:
@@ -85,3 +85,20 @@ def test_unknown_devices_block_the_address() -> None:
     with pytest.raises(TooMany):
         guesses.check("1.2.3.4", "a known phone")
     guesses.check("5.6.7.8", "a known phone")
+
+
+@pytest.mark.parametrize(
+    ("ip", "whose"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2::7", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::7", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", ""),
+        ("a:b", "a:b"),
+    ],
+)
+def test_one_home_has_all_addresses_of_its_network(ip: str, whose: str) -> None:
+    assert counted_as(ip) == whose

@@ -110,6 +110,12 @@ class PinBrake:
             count.slow += 1
         return True
 
+    def not_looked_at(self, place: Place) -> None:
+        """A PIN that `holds` let through was refused unseen: another's is looked at instead. So nobody uses up what is for all."""
+        for each in _levels(place):
+            if (count := self._counts.get(each)) is not None and count.slow:
+                count.slow -= 1
+
     def refusal(self) -> TooMany:
         """What is to be raised for a PIN that is not looked at; it is counted."""
         self.refused += 1

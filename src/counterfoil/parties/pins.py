@@ -2,6 +2,9 @@
 
 An attempt is written down first and forgiven afterwards, so that many guesses at once, or a crash between, win nothing.
 After five wrong ones the PIN is locked for 15 minutes, and twice as long after each further one, up to a day.
+
+Anybody can type anybody's number on a page, or send a text in anybody's name. Such tries are counted by themselves: whoever makes
+them locks pages and texts, and not the telephone that the number belongs to. And no right PIN by telephone gives them new tries.
 PINs are never logged and never leave this module.
 
 Source: RFC 9106 §4 (parameters: OWASP's second choice for argon2id, 19 MiB and 2 passes: about 20 ms).
@@ -39,7 +42,9 @@ WAITING_MAX = 64
 PIN_SIZE_CHECKED_MAX = 64
 """Characters of a PIN that are looked at: more cannot be right."""
 FORGOTTEN_AFTER_S = 7 * 24 * 3600
-"""Attempts without a PIN behind them are kept this long."""
+"""Attempts without a PIN behind them, and those by strangers, are kept this long after the last one."""
+BY_ANYBODY = frozenset({"web", "sms"})
+"""Channels on which whoever types somebody's number has not shown that it is theirs."""
 
 
 class Pins:
@@ -64,11 +69,18 @@ class Pins:
             await self._check(party, pin, address)
 
     async def _check(self, party: int | None, pin: str, address: str) -> None:
-        subject = party if party is not None else int.from_bytes(hashlib.sha256(f"nobody {address}".encode()).digest()[:16])
-        pin = pin[:PIN_SIZE_CHECKED_MAX] if pin.isascii() else ""
         now, asked_from = self.clock.now_ns(), place()
-        wrong_since = now - WRONG_LATELY_S * NANOSECONDS if asked_from and self.brake.holds(asked_from, subject) else now
-        begun = await self.store.write(lambda connection: _begin_attempt(connection, subject, now, wrong_since))
+        person = party if party is not None else _id_of(f"nobody {address}")
+        subject = _by_anybody(person) if party is not None and asked_from and asked_from.channel in BY_ANYBODY else person
+        pin = pin[:PIN_SIZE_CHECKED_MAX] if pin.isascii() else ""
+        held = asked_from is not None and self.brake.holds(asked_from, person)
+        wrong_since = now - WRONG_LATELY_S * NANOSECONDS if held else now
+        begun = None
+        try:
+            begun = await self.store.write(lambda connection: _begin_attempt(connection, subject, person, now, wrong_since))
+        finally:
+            if begun is None and held and asked_from is not None:
+                self.brake.not_looked_at(asked_from)
         if begun is None:
             raise self.brake.refusal()
         known_hash, wrong_count = begun
@@ -77,9 +89,9 @@ class Pins:
             if asked_from:
                 self.brake.was_wrong(asked_from)
             raise WrongPin(attempts_left=max(ATTEMPTS_MAX - wrong_count, 0))
-        await self.store.write(lambda connection: forgive(connection, subject))
+        await self.store.write(lambda connection: _was_right(connection, subject, person, now))
         if asked_from:
-            self.brake.was_right(asked_from, subject)
+            self.brake.was_right(asked_from, person)
 
     async def hashed(self, pin: str) -> str:
         """The hash to keep of a new PIN. Refuses (Malformed) one that is not 4 to 8 digits, or too easy to guess."""
@@ -148,9 +160,34 @@ def keep_pin(connection: Connection, party: int, hash_: str, now: int) -> None:
     forgive(connection, party)
 
 
-def forgive(connection: Connection, subject: int) -> None:
-    """Forgets what was wrong before: the PIN can be tried again at once. Safe to repeat."""
-    connection.execute(update(pin_attempts).where(pin_attempts.c.subject == subject).values(wrong_count=0, locked_until=0))
+def forgive(connection: Connection, party: int) -> None:
+    """Forgets what was wrong before, on whatever channel: the PIN can be tried again at once. Safe to repeat."""
+    _forgive(connection, party, _by_anybody(party))
+
+
+def _forgive(connection: Connection, *subjects: int) -> None:
+    connection.execute(update(pin_attempts).where(pin_attempts.c.subject.in_(subjects)).values(wrong_count=0, locked_until=0))
+
+
+def _was_right(connection: Connection, subject: int, party: int, now: int) -> None:
+    """Forgives what was counted under `subject`. The party's own row says when its PIN was used last, on whatever channel."""
+    _forgive(connection, subject)
+    if subject == party:
+        return
+    row = connection.execute(select(pin_attempts.c.wrong_count).where(pin_attempts.c.subject == party)).one_or_none()
+    if row is None:
+        connection.execute(insert(pin_attempts), {"subject": party, "wrong_count": 0, "locked_until": 0, "last_at": now})
+    elif not row.wrong_count:
+        connection.execute(update(pin_attempts).where(pin_attempts.c.subject == party).values(last_at=now))
+
+
+def _by_anybody(party: int) -> int:
+    """Under which what is tried at the party's PIN on the channels `BY_ANYBODY` is counted."""
+    return _id_of(f"by anybody {party}")
+
+
+def _id_of(words: str) -> int:
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:16])
 
 
 def locked_until(connection: Connection, subjects: Collection[int], now: int) -> dict[int, int]:
@@ -160,8 +197,8 @@ def locked_until(connection: Connection, subjects: Collection[int], now: int) ->
     return {row.subject: row.locked_until for row in connection.execute(query)}
 
 
-def _begin_attempt(connection: Connection, subject: int, now: int, wrong_since: int) -> tuple[str | None, int] | None:
-    """Counts the attempt as wrong; returns the PIN's hash and the count.
+def _begin_attempt(connection: Connection, subject: int, party: int, now: int, wrong_since: int) -> tuple[str | None, int] | None:
+    """Counts the attempt under `subject` as wrong; returns the hash of the party's PIN and the count.
 
     Counts nothing, and refuses with PinLocked; or returns None when the last one was wrong and came after `wrong_since`.
     """
@@ -176,7 +213,7 @@ def _begin_attempt(connection: Connection, subject: int, now: int, wrong_since: 
     lock_s = min(LOCK_S_MIN << min(wrong_count - ATTEMPTS_MAX, 20), LOCK_S_MAX) if wrong_count >= ATTEMPTS_MAX else 0
     values = {"wrong_count": wrong_count, "locked_until": now + lock_s * NANOSECONDS if lock_s else 0, "last_at": now}
     connection.execute(update(pin_attempts).where(pin_attempts.c.subject == subject).values(values))
-    return connection.execute(select(pins.c.hash).where(pins.c.party == subject)).scalar_one_or_none(), wrong_count
+    return connection.execute(select(pins.c.hash).where(pins.c.party == party)).scalar_one_or_none(), wrong_count
 
 
 def _matches(hasher: PasswordHasher, hash_: str, pin: str) -> bool:

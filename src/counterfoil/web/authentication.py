@@ -51,11 +51,11 @@ class Authenticator:
             now_ns=self.clock.now_ns(),
         )
         key = f"{claim.device:032x}"
-        self.guesses.check(request.ip, key)
+        self.guesses.check(request.counted_as, key)
         try:
             device = await self._verified(claim)
         except (UnknownDevice, WrongSignature) as refusal:
-            self.guesses.count(request.ip, key, refusal)
+            self.guesses.count(request.counted_as, key, refusal)
             raise
         party = await self.parties.party(device.party)
         if party.state is not PartyState.OPEN:
@@ -79,11 +79,11 @@ class Authenticator:
         scheme, _, text = header.partition(" ")
         if scheme.lower() != "bearer":
             raise NotAuthenticated("the Authorization header must be Bearer and a token")
-        self.guesses.check(request.ip, "")
+        self.guesses.check(request.counted_as, "")
         try:
             token = await self.tokens.check(text.strip())
         except WrongToken as refusal:
-            self.guesses.count(request.ip, "", refusal)
+            self.guesses.count(request.counted_as, "", refusal)
             raise
         holder = await self.parties.directory.holder(token.account)
         assert holder is not None, token.account

@@ -45,7 +45,7 @@ from counterfoil.web.guesses import LOOK_UPS_PER_MINUTE
 from counterfoil.web.holder_sessions import LIFETIME_S_MAX, HolderSessions, Session
 from counterfoil.web.page_forms import check_same_site, posted
 from counterfoil.web.services import Services
-from counterfoil.web.throttle import Throttle
+from counterfoil.web.throttle import Throttle, counted_as
 from counterfoil.web.values import base64_text, parse_uuid, uuid_text
 from counterfoil.web.views import acknowledgement_view
 
@@ -138,8 +138,8 @@ class BasicPages:
         if not secret or not hmac.compare_digest(secret.encode(), form.get("t", "").encode("utf-8", "surrogatepass")):
             return _sign_in_again("cookie", then)
         try:
-            self._sign_ins.spend(request.client.host if request.client else "")
-            with asked_from("web", request.client.host if request.client else ""):
+            self._sign_ins.spend(_caller(request))
+            with asked_from("web", _caller(request)):
                 party = await self.services.parties.sign_in(form.get("number", "").strip(), form.get("pin", "").strip())
             holder = await self.services.parties.holder_of_party(party.id)
             session = self.sessions.begin(party=party.id, account=holder.account, name=holder.name)
@@ -244,7 +244,7 @@ class BasicPages:
         if draft is None or form.get("id") != request.path_params["id"]:
             return await self._afterwards(request, session, views, payment_id)
         try:
-            with asked_from("web", request.client.host if request.client else ""):
+            with asked_from("web", _caller(request)):
                 await self.services.payments.pay_by_pin(views.order(draft), form.get("pin", "").strip())
         except (NotAuthenticated, PinLocked, TooMany) as error:
             session.problems = {"pin": views.sentence(error)}
@@ -380,6 +380,11 @@ def _see(address: str) -> RedirectResponse:
 def _download(body: bytes, media_type: str, name: str) -> Response:
     headers = NO_STORE | {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
     return Response(body, media_type=media_type, headers=headers)
+
+
+def _caller(request: Request) -> str:
+    """Whose requests count together where somebody guesses."""
+    return counted_as(request.client.host if request.client else "")
 
 
 def _address(request: Request) -> str:

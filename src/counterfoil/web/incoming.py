@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 from counterfoil.errors import Malformed, TooLarge, UnsupportedFormat
+from counterfoil.web.throttle import counted_as
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -27,6 +28,7 @@ class Incoming:
     Attributes:
         method, path, query: as they came over the wire; `query` without "?".
         ip: of the caller, or of the proxy in front as uvicorn was told to trust it; "" when not known.
+        counted_as: whose requests count together where somebody guesses.
         request_id: names this exchange in answers and logs.
         body: whole, within the limit.
         route: the path's template, for logs and metrics; party: who asked, once known.
@@ -45,6 +47,10 @@ class Incoming:
         self.body = b""
         self.route = ""
         self.party = 0
+
+    @property
+    def counted_as(self) -> str:
+        return counted_as(self.ip)
 
     def header(self, name: str) -> str | None:
         """The one value of a header. One that was sent twice is refused: proxies disagree on which counts."""

@@ -27,13 +27,16 @@ from counterfoil.web.page_forms import check_same_site, posted
 from counterfoil.web.proof_words import words
 from counterfoil.web.public_log import PublicLog
 from counterfoil.web.services import Services
-from counterfoil.web.throttle import Throttle
+from counterfoil.web.throttle import Throttle, counted_as
 
 PREFIX = "/r"
 WRONG_PER_MINUTE = 20
 """Codes that nobody was told, from one address."""
 WRONG_IN_ALL_PER_MINUTE = 3_000
-"""From all addresses together: at a thousand million codes one in 2^25 tries finds somebody's, so that takes a week."""
+"""From all addresses together: at a thousand million codes one in 2^25 tries finds somebody's, so that takes a week.
+
+Beyond it an address has one wrong code a minute, and not none at all: else whoever guesses could close the page to everybody.
+"""
 
 Render = Callable[..., Response]
 
@@ -94,6 +97,7 @@ class ReceiptPages:
         self._script_policy = script_policy
         self._wrong = Throttle(services.clock, burst=WRONG_PER_MINUTE, per_minute=WRONG_PER_MINUTE)
         self._wrong_in_all = Throttle(services.clock, burst=WRONG_IN_ALL_PER_MINUTE, per_minute=WRONG_IN_ALL_PER_MINUTE, keys_max=1)
+        self._wrong_lately = Throttle(services.clock, burst=1, per_minute=1)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -156,13 +160,16 @@ class ReceiptPages:
 
     async def _find(self, request: Request, code: str) -> list[Coded]:
         """Raises NotFound, and counts it, for a code that nobody was told; TooMany for whoever has guessed too often."""
-        address = request.client.host if request.client else ""
-        self._wrong.check(address)
-        self._wrong_in_all.check(None)
+        caller = counted_as(request.client.host if request.client else "")
+        self._wrong.check(caller)
+        if not self._wrong_in_all.has_room(None):
+            self._wrong_lately.check(caller)
         found = await self.services.receipt_codes.find(code)
         if not found:
-            self._wrong.spend(address)
-            self._wrong_in_all.spend(None)
+            self._wrong.spend(caller)
+            for throttle, key in ((self._wrong_in_all, None), (self._wrong_lately, caller)):
+                if throttle.has_room(key):
+                    throttle.spend(key)
             raise NotFound
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Hashable
 
@@ -10,6 +11,22 @@ from counterfoil.errors import TooMany
 
 KEYS_MAX = 50_000
 """Keys remembered at once (about 10 MB); beyond it the one unused for longest is forgotten."""
+
+
+def counted_as(ip: str) -> str:
+    """Whose requests count together: an IPv4 address; of an IPv6 address its network of 64 bits, all of which anybody may have.
+
+    What is no address stays as it is.
+    """
+    if ":" not in ip:
+        return ip
+    try:
+        address = ipaddress.IPv6Address(ip.partition("%")[0])
+    except ValueError:
+        return ip
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 class Throttle:
@@ -35,12 +52,17 @@ class Throttle:
 
     def check(self, key: Hashable) -> None:
         """Raises TooMany when `key` has no event left; counts nothing."""
-        full_at = self._full_at.get(key)
-        if full_at is None:
-            return
-        wait = full_at + self._event_ns - self._burst_ns - self._clock.monotonic_ns()
+        wait = self._wait_ns(key)
         if wait > 0:
             raise TooMany(retry_after_s=-(-wait // NANOSECONDS))
+
+    def has_room(self, key: Hashable) -> bool:
+        """Whether `key` has an event left; counts nothing."""
+        return self._wait_ns(key) <= 0
+
+    def _wait_ns(self, key: Hashable) -> int:
+        full_at = self._full_at.get(key)
+        return 0 if full_at is None else full_at + self._event_ns - self._burst_ns - self._clock.monotonic_ns()
 
     def __len__(self) -> int:
         return len(self._full_at)

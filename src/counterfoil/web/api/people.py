@@ -294,13 +294,13 @@ class PeopleEndpoints:
 
     async def send_code(self, request: Incoming, body: CodeBody) -> CodeView:
         """Send a code that proves a number. The answer is the same whether or not somebody has it."""
-        self.guesses.enrolments.spend(request.ip)
+        self.guesses.enrolments.spend(request.counted_as)
         sent = await self.parties.enrolment.send_code(body.number, body.purpose)
         return CodeView(moment_text(sent.expires_at), sent.code, sent.number)
 
     async def enrol(self, request: Incoming, body: EnrolBody) -> EnrolledView:
         """Open a customer's account with its first device. A repeat by the same device answers the same account."""
-        self.guesses.enrolments.spend(request.ip)
+        self.guesses.enrolments.spend(request.counted_as)
         holder = await self.parties.enrolment.open_customer(
             number=body.number, code=body.code, name=body.name, language=body.language, pin=body.pin, key=body.key.key()
         )
@@ -334,8 +334,8 @@ class PeopleEndpoints:
 
     async def recover(self, request: Incoming, body: RecoverBody) -> RecoveryView:
         """Ask for a new key when all devices are lost. It takes effect after a delay in which everybody is told."""
-        self.guesses.enrolments.spend(request.ip)
-        with asked_from("web", request.ip):
+        self.guesses.enrolments.spend(request.counted_as)
+        with asked_from("web", request.counted_as):
             recovery = await self.parties.recoveries.begin(number=body.number, code=body.code, pin=body.pin, key=body.key.key())
         return RecoveryView(uuid_text(recovery.id), uuid_text(recovery.device), recovery.state, moment_text(recovery.effective_at))
 

@@ -87,7 +87,7 @@ class PushEndpoints:
 
     async def acknowledge(self, request: Incoming, body: AckBody) -> None:
         """The message with this id was shown: no text message is needed. The answer does not say whether there was one."""
-        self._acks.spend(request.ip)
+        self._acks.spend(request.counted_as)
         data = parse_base64(body.id, "id")
         if len(data) != SECRET_SIZE:
             raise Malformed("id", f"must be {SECRET_SIZE} bytes in base64url without padding")

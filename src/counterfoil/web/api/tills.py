@@ -202,7 +202,7 @@ class TillEndpoints:
 
     async def pair(self, request: Incoming, body: PairBody) -> PairedView:
         """Make this device the till that a code stands for. The code is used up; the token is told this once."""
-        self.guesses.enrolments.spend(request.ip)
+        self.guesses.enrolments.spend(request.counted_as)
         till, token = await self.acceptance.tills.pair(body.code, body.label)
         holder = await self.parties.holder(till.account)
         return PairedView(token, uuid_text(till.id), till.name, uuid_text(till.account), holder.name)
