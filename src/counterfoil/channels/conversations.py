@@ -18,6 +18,7 @@ from counterfoil.channels.conversation_tables import messages, threads
 from counterfoil.channels.held import MESSAGE, HeldText, HeldTexts, shortened
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import IdReused, Malformed, MessagesBlocked, PartyClosed, Refused, TooMany, WritingStopped
+from counterfoil.i18n import Language
 from counterfoil.ids import id_text
 from counterfoil.moments import moment_text
 from counterfoil.parties.readers import texted
@@ -179,7 +180,7 @@ class Conversations:
         if isinstance(kept, tuple) and kept[1]:
             number = texted(connection, [to.party]).get(to.party)
             if number is not None:
-                values = {"name": name, "text": shortened(name, message.text)}
+                values = {"name": name, "text": shortened(name, message.text, Language(to.language))}
                 self.held.hold(connection, [HeldText(message.id, to.party, number, MESSAGE, values)])
         return kept
 

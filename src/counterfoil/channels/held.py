@@ -19,8 +19,10 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from counterfoil.channels.announcement_tables import held_texts
 from counterfoil.channels.quiet import QuietRules, is_quiet, week_of, when
 from counterfoil.channels.sms.encoding import measure, plain_marks
+from counterfoil.channels.sms.texts import said_by
 from counterfoil.clock import Clock
 from counterfoil.errors import Unavailable
+from counterfoil.i18n import Language
 from counterfoil.parties.journal import send_sms
 from counterfoil.parties.readers import texted
 from counterfoil.store.database import Store
@@ -159,10 +161,13 @@ _CHANGE = (
 )
 
 
-def shortened(sender: str, text: str) -> str:
-    """`text` as it goes by SMS behind its sender's name: as much as PARTS_MAX parts hold, on one line; what was longer ends with "..."."""
+def shortened(sender: str, text: str, language: Language) -> str:
+    """`text` as it goes by SMS behind its sender's name: as much as PARTS_MAX parts hold, on one line; what was longer ends with "...".
+
+    `language`: the reader's.
+    """
     text = plain_marks(" ".join(text.split()))
-    before = f"{sender[:NAME_SHOWN_MAX]}: "
+    before = said_by(language, sender[:NAME_SHOWN_MAX], "")
     if _parts(before + text) <= PARTS_MAX:
         return text
     low, high = 0, len(text)

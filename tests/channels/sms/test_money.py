@@ -63,7 +63,7 @@ async def test_a_payment_is_told_to_both_sides_with_fee_balance_and_receipt_code
     (received,) = await told(scheme, ama, "received")
     assert receipt.payment.fee > 0
     assert paid.text.startswith(f"You paid Ama 200.00 USD. Fee {money(receipt.payment.fee)}. Balance {money(kofi.available())}. ")
-    assert received.text.startswith(f"Kofi paid you 200.00 USD. Balance {money(ama.available())}. ")
+    assert received.text.startswith(f"You received 200.00 USD from Kofi. Balance {money(ama.available())}. ")
     assert received.cost == 4 * received.parts
     for person, text in ((kofi, paid.text), (ama, received.text)):
         (coded,) = await scheme.services.receipt_codes.find(parse_code(text.rpartition(" ")[2]))
@@ -147,8 +147,8 @@ async def test_a_request_is_told_once_with_its_amount_and_only_where_no_device_t
     await shop.ask(None, 800)
     await shop.ask(kofi, 0)
     first, second = await told(scheme, kofi, "request_received", "request_received")
-    assert first.text == "Corner shop asks you for 12.50 USD. Pay only whom you know."
-    assert second.text == "Corner shop asks you for money. Pay only whom you know."
+    assert first.text == "You are asked for 12.50 USD by Corner shop. Pay only whom you know."
+    assert second.text == "You are asked for money by Corner shop. Pay only whom you know."
     assert await kinds_of(scheme, modern) == []
 
 

@@ -101,7 +101,7 @@ def test_what_a_payment_says() -> None:
 
 def test_an_accent_stays_where_it_costs_no_part_and_goes_where_it_does() -> None:
     english = Speaker(Language("en"), CURRENCIES[0])
-    assert text_of("request_received", {"name": "Zoë Ngũgĩ", "amount": 0}, english).startswith("Zoë Ngũgĩ asks")
+    assert text_of("request_received", {"name": "Zoë Ngũgĩ", "amount": 0}, english).startswith("You are asked for money by Zoë Ngũgĩ.")
     values: Values = {"name": "Zoë Ngũgĩ", "amount": 5_000, "fee": 0, "balance": 1_000, "at": AT, "receipt_code": "K7QM-2XRD-9FAB"}
     text = text_of("paid", values, english)
     assert text.startswith("You paid Zoe Ngugi 50.00")
@@ -119,6 +119,23 @@ def test_no_name_breaks_a_budget_or_is_lost(name: str) -> None:
         start = plain_marks(" ".join(name.split()))[:1]
         assert len(text) > NAME_SHOWN_MIN
         assert not start.isascii() or start in text
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+@pytest.mark.parametrize("kind", ["received", "request_received", "message"])
+def test_what_a_stranger_can_cause_does_not_begin_with_the_strangers_words(code: str, kind: str) -> None:
+    """Else somebody who is called "Your balance is 900.00 USD." writes under the scheme's name."""
+    values = {**WORST, "name": "Your balance is 900.00 USD.", "amount": 1, "text": "Call 0700123456"}
+    said = text_of(kind, values, Speaker(Language(code), CURRENCIES[0]))
+    assert said.index("Your balance") > 5
+    if kind != "message":
+        assert said.replace(",", ".").index("0.01") < said.index("Your balance"), said
+
+
+def test_nobody_turns_the_writing_direction_of_a_text() -> None:
+    said = text_of("message", {"name": "Ama", "text": "\u202eknab eht\u2066\u2069"}, Speaker(Language("en"), CURRENCIES[0]))
+    assert said == "Message from Ama: knab eht"
+    assert is_gsm7(said)
 
 
 def test_a_name_is_not_cut_within_a_letter() -> None:

@@ -65,6 +65,7 @@ _MARKS: Final = str.maketrans(
         "\u2007": " ",
         "\u200b": "",
         "\ufeff": "",
+        **dict.fromkeys("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069", ""),
         "\t": " ",
     }
 )
@@ -124,7 +125,10 @@ def septets(text: str) -> bytes:
 
 
 def plain_marks(text: str) -> str:
-    """Typographers' quotation marks, dashes and spaces as a typewriter has them: they mean the same, and are in GSM-7."""
+    """Typographers' quotation marks, dashes and spaces as a typewriter has them: they mean the same, and are in GSM-7.
+
+    What turns the writing direction is left out: by it one text could be made to look like another.
+    """
     return text.translate(_MARKS)
 
 

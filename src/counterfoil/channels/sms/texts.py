@@ -186,8 +186,8 @@ def _until(sentence: str) -> Callable[[Speaker, Values], list[str]]:
 
 def _asked(speaker: Speaker, values: Values) -> list[str]:
     if not values["amount"]:
-        return [speaker.text(N_("%(name)s asks you for money. Pay only whom you know."), name=values["name"])]
-    sentence = N_("%(name)s asks you for %(amount)s %(currency)s. Pay only whom you know.")
+        return [speaker.text(N_("You are asked for money by %(name)s. Pay only whom you know."), name=values["name"])]
+    sentence = N_("You are asked for %(amount)s %(currency)s by %(name)s. Pay only whom you know.")
     return [speaker.text(sentence, name=values["name"], amount=speaker.money(values["amount"]), currency=speaker.currency.code)]
 
 
@@ -198,7 +198,12 @@ def _said(speaker: Speaker, values: Values) -> list[str]:
 
 def _written(speaker: Speaker, values: Values) -> list[str]:
     """What somebody wrote, cut by `channels.held` to what two parts hold."""
-    return [f"{values['name']}: {values['text']}"]
+    return [said_by(speaker.language, str(values["name"]), str(values["text"]))]
+
+
+def said_by(language: Language, name: str, text: str) -> str:
+    """A person's message as a text. It begins with our word: else whoever is called like a bank would write as the bank."""
+    return language.text(N_("Message from %(name)s: %(text)s"), name=name, text=text)
 
 
 def _answer(speaker: Speaker, values: Values) -> list[str]:
@@ -232,7 +237,7 @@ KINDS: Final[dict[str, Kind]] = {
     "welcome": Kind(_only(N_("Welcome, %(name)s. Your account is open. Tell nobody your PIN, not even us.")), Rank.OTHER),
     "slip": Kind(_only(N_("%(shop)s: receipt for %(amount)s, %(link)s")), Rank.OTHER, name="shop"),
     "paid": Kind(_moved(N_("You paid %(name)s %(amount)s %(currency)s.")), Rank.MONEY),
-    "received": Kind(_moved(N_("%(name)s paid you %(amount)s %(currency)s.")), Rank.MONEY),
+    "received": Kind(_moved(N_("You received %(amount)s %(currency)s from %(name)s.")), Rank.MONEY),
     "cash_in": Kind(_moved(N_("Cash in at %(name)s: %(amount)s %(currency)s.")), Rank.MONEY),
     "cash_out": Kind(_moved(N_("Cash out at %(name)s: %(amount)s %(currency)s.")), Rank.MONEY),
     "held": Kind(_moved(N_("Set aside for %(name)s: %(amount)s %(currency)s.")), Rank.MONEY),
