@@ -115,3 +115,10 @@ def test_beyond_the_limit_the_next_monday_morning_and_beyond_four_weeks_never() 
     assert taken[3] == at("2026-11-30T07:00:00")
     assert when(now, taken, nairobi()) is None
     assert when(now, (), nairobi(per_week=0)) is None
+
+
+def test_a_text_of_next_mondays_first_moment_is_not_this_weeks() -> None:
+    rules = nairobi(per_week=1, quiet_from=0, quiet_until=0)
+    now, monday = at("2026-11-25T10:00:00"), at("2026-11-30T00:00:00")
+    assert when(now, [monday], rules) == now
+    assert when(monday, [monday - 1], rules) == monday

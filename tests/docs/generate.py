@@ -141,11 +141,11 @@ def sms_commands_page() -> str:
         A text can be sent in anybody's name. So what moves money or asks for it is answered with a code of four digits, and
         is done when the same number texts back the code and the PIN, `4821 2580`, within ten minutes. A wrong code ends the
         question, and three of them in an hour end the hour; only the newest question counts; the same answer again pays
-        once. A wrong PIN counts like everywhere. What only shows something takes the PIN. Texts with a PIN stay on the phone
+        once. A wrong PIN counts as one on a page does, and locks no USSD. What only shows something takes the PIN. Texts with a PIN stay on the phone
         that sent them: their owner has to delete them, and is told so. We keep that a text came, and nothing that it said.
 
         Each text is answered by one text at most. What is not understood is answered once an hour to one number, what cannot
-        be done ten times; of more than twenty texts a minute nothing is looked at.
+        be done ten times; of more than twenty texts a minute, or a hundred an hour, nothing is looked at.
         """,
         f"| {' | '.join(codes)} | Behind it | What it does |\n|{'---|' * (len(codes) + 2)}\n" + "\n".join(rows),
     )

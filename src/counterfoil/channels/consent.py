@@ -105,9 +105,7 @@ class Consent:
     async def draft(self, *, to: str, amount: str, memo: str) -> Draft:
         """A payment as it will be shown. Raises `Problem`, which names the field and says what is wrong in the holder's words."""
         payee, minor = await self.payee(to), self.amount(amount)
-        if len(memo.encode()) > MEMO_SIZE_MAX:
-            raise Problem("memo", self.language.text("This note is too long."))
-        return await self.draft_to(payee, minor, to=to.strip(), memo=memo.replace("\0", ""))  # which no keyboard types
+        return await self.draft_to(payee, minor, to=to.strip(), memo=self.memo(memo))
 
     async def payee(self, to: str) -> Holder:
         """Whom `to` names. Raises `Problem` ("to")."""
@@ -127,6 +125,12 @@ class Consent:
             example = self.language.money(1_250 if currency.digits else 12, currency)
             raise Problem("amount", self.language.text("Type an amount above zero, like %(example)s.", example=example))
         return minor
+
+    def memo(self, text: str) -> str:
+        """The note as it is kept, without U+0000, which no keyboard types. Raises `Problem` ("memo") when it is too long."""
+        if len(text.encode()) > MEMO_SIZE_MAX:
+            raise Problem("memo", self.language.text("This note is too long."))
+        return text.replace("\0", "")
 
     async def draft_to(self, payee: Holder, amount: int, *, to: str, memo: str = "") -> Draft:
         """As `draft`, for somebody who has been found. Money for an agent is set aside until the agent has handed over the cash."""

@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
-from sqlalchemy import select
+from sqlalchemy import Connection, select, update
 
 from counterfoil.channels.sms import received
 from counterfoil.channels.sms.answers import parts
 from counterfoil.channels.sms.encoding import is_gsm7
-from counterfoil.channels.sms.inbound import PER_MINUTE_MAX, PROBLEMS_PER_HOUR_MAX, Inbox
+from counterfoil.channels.sms.inbound import PER_HOUR_MAX, PER_MINUTE_MAX, PROBLEMS_PER_HOUR_MAX, Inbox
 from counterfoil.channels.sms.received_tables import drafts
 from counterfoil.channels.sms.received_tables import received as received_table
 from counterfoil.channels.sms.types import Inbound
 from counterfoil.errors import Unavailable
 from counterfoil.ids import new_id
-from counterfoil.parties.tables import notices
+from counterfoil.parties.tables import notices, parties
 from counterfoil.parties.types import Holder, PartyKind
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.types import Receipt
@@ -460,3 +460,56 @@ async def test_the_texts_of_one_number_wait_for_each_other(phones: Phones) -> No
     rows = await phones.services.store.read(lambda connection: connection.execute(select(drafts.c.outcome)).scalars().all())
     assert rows == ["right"]
     assert isinstance(phones.inbox, Inbox)
+
+
+@pytest.mark.parametrize("text", ["pay {} 50", "ask {} 50"])
+async def test_a_question_to_the_number_of_before_is_not_answered_by_who_has_it_now(phones: Phones, text: str) -> None:
+    """The number goes to somebody else between question and answer: what was drafted for one account is not agreed to by another."""
+    old, new, other = await holder(phones, "Old", funds=10_000), await holder(phones, "New", funds=10_000), await holder(phones, "Ama")
+    question = await phones.ask(old.address, text.format(other.address))
+
+    def move(connection: Connection) -> None:
+        connection.execute(update(parties).where(parties.c.id == old.party).values(number=None))
+        connection.execute(update(parties).where(parties.c.id == new.party).values(number=old.address))
+
+    await phones.services.parties.directory.change(move, old.party, new.party)
+    assert "wrong or too old" in await phones.agree(old.address, question)
+    assert (old.balance(), new.balance(), other.balance()) == (10_000, 10_000, 0)
+    assert await phones.services.requests.of_account(other.account) == []
+
+
+async def test_a_clock_that_goes_back_leaves_the_newest_question_the_one_that_counts(phones: Phones) -> None:
+    me, other = await holder(phones, funds=10_000), await holder(phones, "Ama")
+    first = await phones.ask(me.address, f"pay {other.address} 1")
+    await phones.agree(me.address, first)
+    phones.scheme.clock.offset_s -= 3_000
+    before = set(await phones.answers(me.address))
+    await phones.send(me.address, f"pay {other.address} 2")
+    (second,) = set(await phones.answers(me.address)) - before
+    await phones.send(me.address, f"{code_in(first)} {PIN}")
+    assert other.balance() == 100
+    await phones.send(me.address, f"pay {other.address} 2")
+    (third,) = (each for each in set(await phones.answers(me.address)) - before - {second} if each.startswith("Pay"))
+    await phones.send(me.address, f"{code_in(third)} {PIN}")
+    assert other.balance() == 300
+
+
+async def test_a_note_that_cannot_be_kept_is_told_before_anybody_agrees(phones: Phones) -> None:
+    me, other = await holder(phones), await holder(phones, "Ama")
+    assert await phones.ask(me.address, f"ask {other.address} 5 {'x' * 500}") == "This note is too long."
+    question = await phones.ask(me.address, f"ask {other.address} 5 a\0b")
+    assert await phones.agree(me.address, question) == "You have asked Ama for 5.00 USD."
+    (request,) = await phones.services.requests.of_account(other.account)
+    assert request.memo == "ab"
+
+
+async def test_a_machine_that_sends_our_own_words_back_is_not_talked_to_for_long(phones: Phones) -> None:
+    """Each answer costs us a text, also one that says nothing is wrong."""
+    me, other = await holder(phones, funds=10_000), await holder(phones, "0712345678")
+    said, answered = await phones.ask(me.address, f"pay {other.address} 1"), 1
+    while said and answered <= 2 * PER_HOUR_MAX:
+        phones.lend(0.1)
+        said, answered = await phones.ask(me.address, "help" if answered % 2 else said), answered + 1
+    assert answered <= PER_HOUR_MAX + 1
+    phones.lend(61)
+    assert await phones.ask(me.address, "help")

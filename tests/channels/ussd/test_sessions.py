@@ -8,13 +8,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import Connection, update
 
 from counterfoil.channels.ussd import screens, sessions
 from counterfoil.channels.ussd.service import RESUME_S, Ussd
-from counterfoil.channels.ussd.sessions import KEPT_S, Kept
-from counterfoil.channels.ussd.types import Hop, Screen
+from counterfoil.channels.ussd.sessions import KEPT_S, Kept, State
+from counterfoil.channels.ussd.types import TYPED_SIZE_MAX, Hop, Screen
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import Unavailable
+from counterfoil.parties.tables import parties
 from counterfoil.payments.orders import Order
 from counterfoil.payments.service import Payments
 from counterfoil.payments.types import Receipt
@@ -127,6 +129,26 @@ async def test_hops_that_come_late_change_nothing(scheme: Scheme) -> None:
         if hop.typed:
             assert await phone.ussd.answer(hop) == phone.screen
     assert rose.balance() == 1_250
+
+
+@asynchronous
+async def test_a_marked_hop_is_known_again_after_others(scheme: Scheme) -> None:
+    _, rose, phone = await two(scheme, whole=False)
+    await phone.dial()
+    await phone.type("1")
+    early = phone.hop()
+    await phone.type(rose.address, "1")
+    assert await phone.ussd.answer(early) == phone.screen
+    await phone.type(PIN)
+    assert rose.balance() == 100
+
+
+def test_what_was_heard_is_kept_up_to_a_bound() -> None:
+    state = State()
+    for size in range(500, 5_000, 500):
+        state.hear(Hop(gateway="one", session="s", number="+254700000001", typed="1" * size, whole=True), "1" * 499, secret=False)
+    assert len(state.heard) == TYPED_SIZE_MAX
+    assert len(state.marks) == 0
 
 
 @asynchronous
@@ -253,6 +275,23 @@ async def test_a_session_does_not_outlive_its_account(scheme: Scheme) -> None:
 
 
 @asynchronous
+async def test_a_broken_off_session_is_not_resumed_by_who_has_the_number_now(scheme: Scheme) -> None:
+    kofi, rose, phone = await two(scheme)
+    heir = await scheme.simple_phone("Heir", funds=10_000)
+    await phone.go(*paying(rose))
+
+    def move(connection: Connection) -> None:
+        connection.execute(update(parties).where(parties.c.id == kofi.party).values(number=None))
+        connection.execute(update(parties).where(parties.c.id == heir.party).values(number=phone.number))
+
+    await scheme.services.parties.directory.change(move, kofi.party, heir.party)
+    shown = await phone.dial()
+    assert "broke off" not in shown
+    assert "Rose" not in shown
+    assert (kofi.balance(), heir.balance(), rose.balance()) == (10_000, 10_000, 0)
+
+
+@asynchronous
 async def test_sessions_of_two_gateways_never_meet(scheme: Scheme) -> None:
     _, rose, phone = await two(scheme)
     other = Phone(phone.ussd, (await scheme.simple_phone()).address, gateway="two")
@@ -337,11 +376,12 @@ async def test_a_registration_goes_on_after_a_break_but_its_pin_is_typed_anew(sc
 
 
 @asynchronous
-async def test_a_gateway_that_begins_the_same_session_again_is_a_redial(scheme: Scheme) -> None:
+@pytest.mark.parametrize("mark", ["again", ""])
+async def test_a_gateway_that_begins_the_same_session_again_is_a_redial(scheme: Scheme, mark: str) -> None:
     _, rose, phone = await two(scheme, whole=False)
     await phone.go(*paying(rose))
     session = phone.session
-    hop = Hop(gateway="one", session=session, number=phone.number, typed="", begins=True, mark="again")
+    hop = Hop(gateway="one", session=session, number=phone.number, typed="", begins=True, mark=mark)
     assert "broke off" in (await phone.ussd.answer(hop)).text
     assert rose.balance() == 0
 

@@ -49,6 +49,8 @@ log = structlog.get_logger(__name__)
 
 PER_MINUTE_MAX: Final = 20
 """Texts of one number that are looked at in a minute; the others are not answered."""
+PER_HOUR_MAX: Final = 100
+"""The same in an hour: each is answered at our cost."""
 PROBLEMS_PER_HOUR_MAX: Final = 10
 """Answers of one number in an hour that say what is wrong: a machine that answers ours is left alone after these."""
 SAME_S: Final = 60
@@ -186,8 +188,9 @@ class _Seen:
     def is_too_much(self, number: str) -> bool:
         """Counts one text of a number; True when it was one too many."""
         now = self._clock.monotonic_ns()
-        times = [at for at in self._times.pop(number, []) if now - at < 60 * NANOSECONDS]
-        too_much = len(times) >= PER_MINUTE_MAX
+        times = [at for at in self._times.pop(number, []) if now - at < 3_600 * NANOSECONDS]
+        this_minute = sum(now - at < 60 * NANOSECONDS for at in times)
+        too_much = this_minute >= PER_MINUTE_MAX or len(times) >= PER_HOUR_MAX
         self._times[number] = times if too_much else [*times, now]
         while len(self._times) > REMEMBERED_MAX:
             self._times.popitem(last=False)

@@ -17,6 +17,8 @@ DRAFT_S: Final = 600
 HOUR_NS: Final = 3_600 * NANOSECONDS
 WRONG_PER_HOUR_MAX: Final = 3
 """Wrong answers of one number in an hour; then nothing that it asks for is drafted until the hour is over."""
+ANSWERABLE: Final = ("open", "right")
+"""Outcomes of a question that can be answered, or answered again."""
 KEPT_S: Final = 30 * 86_400
 """Seconds for which rows are kept, so that a late repeat is known."""
 
@@ -83,7 +85,7 @@ def prune(connection: Connection, now: int) -> None:
 
 def draft(connection: Connection, *, id: int, number: str, kind: DraftKind, code: str, body: bytes, now: int) -> None:
     """Keeps what a number is asked to agree to. What it was asked before can no longer be agreed to: only the newest question counts."""
-    mine = (drafts.c.number == number) & (drafts.c.outcome == "open")
+    mine = (drafts.c.number == number) & drafts.c.outcome.in_(ANSWERABLE)
     connection.execute(update(drafts).where(mine).values(outcome="replaced"))
     values = {"id": id, "number": number, "kind": kind, "code": code, "body": body, "created_at": now}
     connection.execute(insert(drafts), values | {"expires_at": now + DRAFT_S * NANOSECONDS, "outcome": "open"})
@@ -100,9 +102,9 @@ def answer(connection: Connection, *, number: str, code: str, now: int) -> Waiti
 
     One try: a wrong code ends the question. The right one may come again, for what was broken off: it is the same order.
     """
-    newest = select(drafts).where(drafts.c.number == number).order_by(drafts.c.created_at.desc(), drafts.c.id.desc()).limit(1)
-    row = connection.execute(newest).one_or_none()
-    if row is None or row.outcome not in ("open", "right") or row.expires_at <= now:
+    mine = select(drafts).where(drafts.c.number == number, drafts.c.outcome.in_(ANSWERABLE))  # one at most, whatever the clock did
+    row = connection.execute(mine.order_by(drafts.c.created_at.desc()).limit(1)).one_or_none()
+    if row is None or row.expires_at <= now:
         return None
     is_right = hmac.compare_digest(row.code, code)
     if row.outcome == "open":

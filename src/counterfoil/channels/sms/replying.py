@@ -262,12 +262,13 @@ class Sender(_Answering):
         if not command.address or not command.amount:
             return self.problem(answers.USAGE, word=self.word(command.action))
         payer, amount = await self.consent.payee(command.address), self.consent.amount(command.amount)
+        memo = self.consent.memo(command.note)
         cash_in = payer.kind is PartyKind.AGENT and self.holder.kind is PartyKind.CUSTOMER
         rules, now_ms = self.house.payments.rules, self.house.clock.now_ns() // 1_000_000
         form = forms.RequestToPay(
             origin=rules.origin, asset=rules.currency.code, payee=self.holder.account, payer=payer.account, amount=amount,
             id=new_id(self.house.clock), expiry_ms=now_ms + ASKED_FOR_S * 1_000,
-            purpose=forms.Purpose.CASH_IN if cash_in else forms.Purpose.PAY, memo=command.note,
+            purpose=forms.Purpose.CASH_IN if cash_in else forms.Purpose.PAY, memo=memo,
         )  # fmt: skip
         sentence = answers.CASH_IN if cash_in else answers.ASK
 
@@ -286,8 +287,10 @@ class Sender(_Answering):
         if command.new_pin and waiting.kind is not DraftKind.PIN:
             return self.unknown()
         if waiting.kind is DraftKind.ASK:
-            await self.house.parties.pins.check(self.holder.party, command.pin)
             form = forms.decode(waiting.body, forms.RequestToPay)
+            if form.payee != self.holder.account:
+                return self.problem(answers.WRONG_CODE)  # the number has changed hands since
+            await self.house.parties.pins.check(self.holder.party, command.pin)
             await self.house.requests.create_under_mandate(form)
             name, amount = await self.consent.name(form.payer), self.consent.money(form.amount)
             return Reply(answers.named(lambda shown: self.say(answers.ASKED, name=shown, amount=amount), name), Action.ASK)
@@ -295,7 +298,10 @@ class Sender(_Answering):
             return await self.change_pin(command, asked_at_pin=int.from_bytes(waiting.body))
         if waiting.kind is DraftKind.UNLOCK:
             return await self.unlocked(command)
-        receipt = await self.house.payments.pay_by_pin(orders.decode(waiting.body), command.pin)
+        order = orders.decode(waiting.body)
+        if order.payer != self.holder.account:
+            return self.problem(answers.WRONG_CODE)
+        receipt = await self.house.payments.pay_by_pin(order, command.pin)
         return Reply(kind=Action.CONFIRM, first=self.receipt(receipt, await self.consent.name(receipt.payment.payee)))
 
     def receipt(self, receipt: Receipt, name: str) -> Callable[[Connection], None]:
