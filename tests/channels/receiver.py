@@ -42,7 +42,7 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                size = int(self.headers["content-length"])
+                size = int(self.headers.get("content-length") or 0)
                 request = Request(self.path, {name.lower(): value for name, value in self.headers.items()}, self.rfile.read(size))
                 receiver.requests.append(request)
                 status = receiver.answer if isinstance(receiver.answer, int) else receiver.answer(request)
@@ -56,6 +56,8 @@ class Receiver:
                     self.send_header("content-length", str(len(receiver.body)))
                     self.end_headers()
                     self.wfile.write(receiver.body)
+
+            do_GET = do_POST
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -49,6 +49,36 @@ async def test_a_redirect_is_an_answer(peers: Peers) -> None:
         assert elsewhere.requests == []
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_peer_is_asked_once_although_it_hangs_up_without_an_answer(peers: Peers, method: str) -> None:
+    """Asked again by whoever is below us, a gateway would send a text twice."""
+    with receiving() as receiver:
+        receiver.body = b"x"
+        for answer in (200, 0):  # over a new connection, and over one that has been used
+            receiver.answer = answer
+            if answer:
+                await peers.ask(method, receiver.url(), 5)
+                continue
+            with pytest.raises(Unavailable) as error:
+                await peers.ask(method, receiver.url(), 5)
+            assert error.value.facts == {"perhaps_taken": True}
+        assert len(receiver.requests) == 2
+
+
+async def test_whoever_was_not_reached_has_taken_nothing_and_whoever_hangs_perhaps(peers: Peers) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+    for url in (address, "http://["):
+        with pytest.raises(Unavailable) as error:
+            await peers.ask("GET", url, 5)
+        assert error.value.facts == {"perhaps_taken": False}, url
+    with receiving() as receiver:
+        receiver.answer = receiver.hang
+        with pytest.raises(Unavailable) as error:
+            await peers.ask("POST", receiver.url(), 0.2)
+        assert error.value.facts == {"perhaps_taken": True}
+
+
 async def test_a_slow_peer_is_given_up(peers: Peers) -> None:
     with receiving() as receiver:
         receiver.answer = receiver.hang

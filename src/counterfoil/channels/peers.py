@@ -1,7 +1,7 @@
 """Requests to addresses that the operator wrote into a file: witnesses, SMS gateways. Any host is allowed, the loopback too.
 
 Addresses that other people choose go through `outgoing` instead. No redirects: a peer is who the file says; no proxy from
-the environment; no cookies; nothing unpacked; a bounded answer.
+the environment; no cookies; nothing unpacked; a bounded answer. Each is asked once: whether to ask again is for the caller to say.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ class Peers:
     async def ask(
         self, method: str, url: str, timeout_s: float, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> PeerAnswer:
-        """Asks once; `url` is sent as it stands, so its query is encoded already. Raises as `post`."""
+        """Asks once; `url` is sent as it stands, so its query is encoded already.
+
+        Raises as `post`; `perhaps_taken` among the facts is True where the peer may have the request, though it did not answer.
+        """
         try:
             async with self._client().request(
                 method,
@@ -58,18 +61,20 @@ class Peers:
                 data=body,
                 headers=headers,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
+                timeout=aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s / 2),
             ) as response:
                 data = b""
                 while part := await response.content.read(ANSWER_SIZE_MAX + 1 - len(data)):
                     data += part
                     if len(data) > ANSWER_SIZE_MAX:
-                        raise Unavailable(f"the answer is larger than {ANSWER_SIZE_MAX} bytes")
+                        raise Unavailable(f"the answer is larger than {ANSWER_SIZE_MAX} bytes", perhaps_taken=True)
                 return PeerAnswer(response.status, data, _seconds(response.headers.get("Retry-After", "")))
-        except TimeoutError:
-            raise Unavailable(f"no answer within {timeout_s:g} s") from None
+        except TimeoutError as error:
+            was_there = not isinstance(error, aiohttp.ConnectionTimeoutError)
+            raise Unavailable(f"no answer within {timeout_s:g} s", perhaps_taken=was_there) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what is no address at all
-            raise Unavailable((str(error) or type(error).__name__)[:REASON_SIZE_MAX]) from error
+            was_there = not isinstance(error, (aiohttp.ClientConnectorError, ValueError))
+            raise Unavailable((str(error) or type(error).__name__)[:REASON_SIZE_MAX], perhaps_taken=was_there) from error
 
     async def close(self) -> None:
         """Ends all connections. Safe to repeat."""
@@ -85,8 +90,23 @@ class Peers:
                 auto_decompress=False,  # a small answer must not unpack into a large one
                 trust_env=False,
                 headers={"User-Agent": "Counterfoil"},
+                middlewares=(_once,),
             )
         return self._session
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """By itself aiohttp sends a GET again whose connection ended without an answer: for a text message that is another one."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _NoAnswer(str(error) or type(error).__name__) from error
+
+
+class _NoAnswer(aiohttp.ClientError):
+    """The connection ended before there was an answer."""
 
 
 def _seconds(retry_after: str) -> int:

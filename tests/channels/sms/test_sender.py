@@ -252,6 +252,7 @@ async def test_a_code_is_removed_when_it_has_left_and_when_it_is_too_old_to_leav
         await tell(store, clock, "code", KOFI, code="654321", purpose="enrol", minutes=10)
         await settled(store, "sent", "waiting")
         assert "654321" in (await kept(store))[1].text
+        await eventually(lambda: _is_tried(store))
         clock.forward(599)
         await eventually(lambda: _equal(len(post.given) > 2, True))
         clock.forward(2)
@@ -471,6 +472,10 @@ async def _equal(value: object, expected: object) -> bool:
 
 async def _more_than(post: Post, count: int) -> bool:
     return len(post.given) > count
+
+
+async def _is_tried(store: Store) -> bool:
+    return (await kept(store))[-1].attempts == 1
 
 
 async def _is_paid(store: Store) -> bool:

@@ -15,7 +15,7 @@ from counterfoil.channels.sms.queue import Message, message_of
 from counterfoil.channels.sms.sender import Sender, Way
 from counterfoil.channels.sms.tables import messages
 from counterfoil.channels.sms.texts import Speaker
-from counterfoil.channels.sms.types import Gateway, Outbound
+from counterfoil.channels.sms.types import Doubt, Gateway, Outbound
 from counterfoil.errors import Refused, Unavailable
 from counterfoil.i18n import Language
 from counterfoil.ids import new_id
@@ -36,6 +36,7 @@ class Post:
 
     def __init__(self, name: str = "one") -> None:
         self.name = name
+        self.doubt = Doubt.NOTHING
         self.given: list[Outbound] = []
         self.answer: Callable[[Outbound], Awaitable[None]] | Exception | None = None
         self.closed = False

@@ -22,13 +22,15 @@ import msgspec
 
 from counterfoil.channels.peers import Peers
 from counterfoil.channels.sms.queue import REFERENCE_SIZE_MAX
-from counterfoil.channels.sms.types import Delivery, Inbound, Outbound, Report
+from counterfoil.channels.sms.types import Delivery, Doubt, Inbound, Outbound, Report
 from counterfoil.errors import Malformed, Refused, Unavailable
 from counterfoil.gateway_settings import SmsGateway
 from counterfoil.ids import id_text, parse_id
 
 ANSWER_S_MAX: Final = 15.0
 NEVER: Final = (400, 404, 410, 413, 422)
+NOT_KNOWN: Final = (500, 502, 504)
+"""It may have been taken before something broke, behind a proxy most of all."""
 
 
 class _Taken(msgspec.Struct):
@@ -52,6 +54,7 @@ class HttpSms:
 
     def __init__(self, settings: SmsGateway, peers: Peers) -> None:
         self.name = settings.name
+        self.doubt = Doubt.ASK
         self._settings = settings
         self._peers = peers
 
@@ -68,7 +71,8 @@ class HttpSms:
         if answer.status in NEVER:
             raise Refused(f"answered {answer.status}")
         if not 200 <= answer.status < 300:
-            raise Unavailable(f"answered {answer.status}", retry_after_s=answer.retry_after_s)
+            perhaps = answer.status in NOT_KNOWN
+            raise Unavailable(f"answered {answer.status}", retry_after_s=answer.retry_after_s, perhaps_taken=perhaps)
         try:
             return msgspec.json.decode(answer.body, type=_Taken).reference[:REFERENCE_SIZE_MAX]
         except (msgspec.DecodeError, UnicodeDecodeError):  # taken, without a word that we understand

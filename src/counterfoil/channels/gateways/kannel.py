@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlencode
 
 from counterfoil.channels.peers import Peers
 from counterfoil.channels.sms.encoding import is_gsm7
-from counterfoil.channels.sms.types import Delivery, Inbound, Outbound, Report
+from counterfoil.channels.sms.types import Delivery, Doubt, Inbound, Outbound, Report
 from counterfoil.errors import Malformed, Refused, Unavailable
 from counterfoil.gateway_settings import SmsGateway
 from counterfoil.ids import id_text, parse_id
@@ -41,6 +41,7 @@ class Kannel:
 
     def __init__(self, settings: SmsGateway, peers: Peers) -> None:
         self.name = settings.name
+        self.doubt = Doubt.REPORT if settings.callback else Doubt.NOTHING
         self._settings = settings
         self._peers = peers
 
@@ -50,7 +51,7 @@ class Kannel:
             answer = await self._peers.ask("GET", f"{self._settings.url}?{self._query(text)}", ANSWER_S_MAX)
         except Unavailable as error:
             # Without the error's own words: the address may stand in them, and with it password, number and text.
-            raise Unavailable(f"no answer: {type(error.__cause__ or error).__name__}") from None
+            raise Unavailable(f"no answer: {type(error.__cause__ or error).__name__}", perhaps_taken=error.facts["perhaps_taken"]) from None
         if answer.status == 202:
             return ""
         if answer.status == 400 or answer.body.startswith(_NEVER):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from counterfoil.channels.sms.types import Outbound
+from counterfoil.channels.sms.types import Doubt, Outbound
 from counterfoil.ids import id_text
 
 
@@ -11,6 +11,7 @@ class SandboxSms:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.doubt = Doubt.NOTHING
 
     async def send(self, text: Outbound) -> str:
         """Takes it. Its reference is the text's own id."""

@@ -41,7 +41,7 @@ from counterfoil.channels.gateways.smpp_pdu import (
 )
 from counterfoil.channels.gateways.smpp_references import References
 from counterfoil.channels.gateways.smpp_texts import ADDRESS_SIZE_MAX, check_taken, submit_of_screen, submits, words
-from counterfoil.channels.sms.types import Inbound, Outbound, Report
+from counterfoil.channels.sms.types import Doubt, Inbound, Outbound, Report
 from counterfoil.channels.ussd.types import Hop, Screen
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import Malformed, Refused, Unavailable
@@ -90,6 +90,7 @@ class Smpp:
     ) -> None:
         """`region`: whose numbers come without a country code. `in_options`: parts are told by sar options instead of headers."""
         self.name = name
+        self.doubt = Doubt.NOTHING  # an SMSC knows neither our ids nor, without its own, how to be asked
         self._account = account
         self._heard = heard
         self._clock = clock

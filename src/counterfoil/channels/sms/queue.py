@@ -8,6 +8,9 @@
 
 A text is looked at when everything older of its number and rank has left: the order of texts to one number is kept within a
 rank. Between ranks it is not: a code does not wait for a shop's greetings.
+
+A text that waits and has a `sent_at` is in doubt: it was given to `gateway`, and nobody has heard what became of it. For UNSURE_S
+no other gateway is given it, so that a phone does not show it twice.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, case, delete, exists, func, insert, select, update
 
 from counterfoil.channels.sms.encoding import measure
 from counterfoil.channels.sms.tables import messages
@@ -31,6 +34,8 @@ CHANNEL = "sms"
 OTHERS_PER_DAY_MAX = 10
 """Texts of rank OTHER to one number within a day. Codes, what concerns security and money are not counted."""
 DAY_NS = 86_400 * NANOSECONDS
+UNSURE_S = 60
+"""Seconds that a text in doubt stays with the gateway that may have it. What is secret does not: a code is needed now."""
 KEPT_S = 90 * 86_400
 """Seconds that texts which are done with are kept, for people to look at and to account for."""
 PAGE_SIZE_MAX = 200
@@ -82,6 +87,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """For logs and traces: neither what is said nor to whom."""
         return f"Message(id={self.id:032x}, kind={self.kind!r}, state={self.state!r})"
+
+    def is_bound(self, now: int) -> bool:
+        """Whether it is in doubt, and no other gateway may have it yet."""
+        return self.sent_at is not None and self.sent_at > now - UNSURE_S * NANOSECONDS
 
     @property
     def lane(self) -> tuple[str, int]:
@@ -143,8 +152,13 @@ def _others_today(connection: Connection, number: str, now: int) -> int:
     return connection.execute(query).scalar_one()
 
 
-def due(connection: Connection, now: int, *, without: Collection[tuple[str, int]], limit: int) -> list[Message]:
-    """What may be sent now, most urgent first: of each number and rank the oldest, and none of the lanes `without`."""
+def due(
+    connection: Connection, now: int, *, without: Collection[tuple[str, int]], limit: int, resting: Collection[str] = ()
+) -> list[Message]:
+    """What may be sent now, most urgent first: of each number and rank the oldest, and none of the lanes `without`.
+
+    `resting`: gateways that get nothing now; what is bound to one of them waits.
+    """
     earlier = messages.alias("earlier")
     is_behind = exists().where(
         earlier.c.number == messages.c.number,
@@ -158,6 +172,9 @@ def due(connection: Connection, now: int, *, without: Collection[tuple[str, int]
         .order_by(messages.c.rank, messages.c.sequence)
         .limit(limit + len(without))
     )
+    if resting:
+        is_free = messages.c.sent_at.is_(None) | (messages.c.sent_at <= now - UNSURE_S * NANOSECONDS)
+        query = query.where(is_free | messages.c.gateway.not_in(resting))
     found = [message_of(row) for row in connection.execute(query)]
     return [message for message in found if message.lane not in without][:limit]
 
@@ -192,11 +209,37 @@ def newest(connection: Connection, number: str, limit: int) -> list[Message]:
 # What becomes of a text
 
 
+class Given(msgspec.Struct, frozen=True):
+    """A text that is about to be given to a gateway, which is written down before: should the process die, it is in doubt.
+
+    `next_attempt_at`: when it is due again should nobody ever say what became of it.
+    """
+
+    id: int
+    gateway: str
+    at: int
+    next_attempt_at: int
+
+
+def giving(connection: Connection, given: list[Given]) -> list[bool]:
+    """Writes down what is given to a gateway now, unless it does not wait any more; whether it does. A doubt that is there keeps its age."""
+    return [_giving(connection, each) for each in given]
+
+
+def _giving(connection: Connection, given: Given) -> bool:
+    this = (messages.c.id == given.id) & (messages.c.state == State.WAITING)
+    since = case((messages.c.gateway == given.gateway, func.coalesce(messages.c.sent_at, given.at)), else_=given.at)
+    values = {"gateway": given.gateway, "sent_at": since, "next_attempt_at": given.next_attempt_at}
+    return connection.execute(update(messages).where(this).values(**values)).rowcount == 1
+
+
 def sent(connection: Connection, taken: Taken) -> None:
     """A gateway took it. A report that was quicker than this stands; each gateway that took it is paid."""
     this = messages.c.id == taken.id
     after = State.DELIVERED if taken.shown else State.SENT
-    row = connection.execute(select(messages.c.kind, messages.c.state).where(this)).one()
+    row = connection.execute(select(messages.c.kind, messages.c.state, messages.c.gateway, messages.c.sent_at).where(this)).one()
+    if row.state != State.WAITING and row.sent_at is not None and row.gateway == taken.gateway:
+        taken = msgspec.structs.replace(taken, cost=0, attempts=taken.attempts - 1)  # its own report accounted for it
     values: dict[str, Any] = {
         "gateway": taken.gateway,
         "reference": taken.reference[:REFERENCE_SIZE_MAX],
@@ -210,11 +253,11 @@ def sent(connection: Connection, taken: Taken) -> None:
     connection.execute(update(messages).where(this).values(**values | ({} if taken.shown else _without_secret(row.kind))))
 
 
-def tried(connection: Connection, id: int, *, attempts: int, next_attempt_at: int, reason: str) -> None:
-    """No gateway took it so far: it waits until then."""
+def tried(connection: Connection, id: int, *, attempts: int, next_attempt_at: int, reason: str, in_doubt: bool = False) -> None:
+    """No gateway took it so far, or, `in_doubt`, the last one perhaps: it waits until then."""
     this = (messages.c.id == id) & (messages.c.state == State.WAITING)
     values = {"attempts": messages.c.attempts + attempts, "next_attempt_at": next_attempt_at, "reason": reason[:REASON_SIZE_MAX]}
-    connection.execute(update(messages).where(this).values(**values))
+    connection.execute(update(messages).where(this).values(**values | ({} if in_doubt else {"sent_at": None})))
 
 
 def failed(connection: Connection, id: int, *, attempts: int, reason: str) -> None:
@@ -224,6 +267,7 @@ def failed(connection: Connection, id: int, *, attempts: int, reason: str) -> No
     values = {
         "state": State.FAILED,
         "next_attempt_at": None,
+        "sent_at": None,
         "attempts": messages.c.attempts + attempts,
         "reason": reason[:REASON_SIZE_MAX],
     }
@@ -235,16 +279,16 @@ def expire(connection: Connection, now: int, limit: int = PAGE_SIZE_MAX) -> int:
     query = select(messages.c.id, messages.c.kind).where(messages.c.state == State.WAITING, messages.c.expires_at <= now).limit(limit)
     rows = connection.execute(query).all()
     for row in rows:
-        values = {"state": State.EXPIRED, "next_attempt_at": None} | _without_secret(row.kind)
+        values: dict[str, Any] = {"state": State.EXPIRED, "next_attempt_at": None, "sent_at": None} | _without_secret(row.kind)
         connection.execute(update(messages).where(messages.c.id == row.id).values(**values))
     return len(rows)
 
 
-def reported(connection: Connection, report: Report, now: int) -> State | None:
+def reported(connection: Connection, report: Report, now: int, *, part_cost: int = 0) -> State | None:
     """The state into which a delivery report brought a text; None when it changed nothing: unknown, a repeat, or overtaken.
 
-    "Delivered" stands whoever says it. "Failed" is believed of the gateway that took the text last, and only once that is written
-    down: another one may be trying.
+    "Delivered" stands whoever says it. Anything else is believed of the gateway that took the text last, or that may have it: then
+    any report says that it did, and `part_cost` is what that gateway takes for a part.
     """
     if report.id is not None:
         this = messages.c.id == report.id
@@ -255,13 +299,21 @@ def reported(connection: Connection, report: Report, now: int) -> State | None:
     row = connection.execute(select(messages).where(this).order_by(messages.c.sequence.desc()).limit(1)).one_or_none()
     if row is None or row.state == State.DELIVERED:
         return None
+    is_its = row.gateway == report.gateway
+    resolved = row.state == State.WAITING and row.sent_at is not None and is_its
     if report.delivery is Delivery.DELIVERED:
         after = State.DELIVERED
-    elif report.delivery is Delivery.FAILED and row.state == State.SENT and row.gateway == report.gateway:
+    elif report.delivery is Delivery.FAILED and is_its and (row.state == State.SENT or resolved):
         after = State.FAILED
+    elif resolved:
+        after = State.SENT
     else:
         return None
-    values = {"state": after, "next_attempt_at": None, "reported_at": now} | _without_secret(row.kind)
+    values: dict[str, Any] = {"state": after, "next_attempt_at": None, "reported_at": now} | _without_secret(row.kind)
+    if resolved:
+        values |= {"cost": row.cost + row.parts * part_cost, "attempts": row.attempts + 1, "reason": ""}
+    elif row.state == State.WAITING:
+        values["sent_at"] = None  # of another gateway, which will say so itself
     connection.execute(update(messages).where(messages.c.id == row.id).values(**values))
     return after
 

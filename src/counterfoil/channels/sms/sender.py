@@ -6,9 +6,14 @@
 
 What is promised. A notice becomes one row of our table, once, whatever dies whenever: it is written in the transaction that takes
 the notice out of the outbox. A row is given to gateways at least once, always under the same id, until one has said that it took
-it and that is written down. When the process dies in between, or a gateway took a text whose answer was lost, it is given again:
-to the same gateway under the same id, or to the next one, and a phone may then show it twice. Texts carry time and receipt code,
-so people see that it is one.
+it and that is written down. That it is about to be given is written down before: where the process dies in between, or the answer
+is lost, the text is in doubt, and for `queue.UNSURE_S` nobody else gets it.
+
+    the gateway knows ids      it is given it again at once, and sends nothing twice
+    its reports name our ids   one is waited for: then the text is sent; without one it is given again
+    neither, or a code         it is given again at once, and a phone may show it twice
+
+Texts about money carry time and receipt code, so people see that two are one.
 
 A refusal is final only when it is of the text: the gateway has taken another one since. Where it refuses everything, such as for
 a wrong password, texts wait as if it did not answer.
@@ -26,9 +31,9 @@ import structlog
 from sqlalchemy import Connection
 
 from counterfoil.channels.sms import queue
-from counterfoil.channels.sms.queue import Codes, Message, State, Taken
-from counterfoil.channels.sms.texts import Speaker
-from counterfoil.channels.sms.types import Gateway, Outbound
+from counterfoil.channels.sms.queue import UNSURE_S, Codes, Given, Message, State, Taken
+from counterfoil.channels.sms.texts import KINDS, Speaker
+from counterfoil.channels.sms.types import Doubt, Gateway, Outbound
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import Refused, Unavailable
 from counterfoil.ids import id_text
@@ -182,13 +187,21 @@ class Sender:
         if way is None or way.room <= 0:
             return
         now = self.clock.now_ns()
-        look = partial(queue.due, now=now, without=frozenset(self._lanes), limit=way.room)
+        resting = frozenset(way.name for way in self.ways if way.rests_s)
+        look = partial(queue.due, now=now, without=frozenset(self._lanes), limit=way.room, resting=resting)
         for message in await self.store.read(look):
+            first = self._bound_to(message, now) or way
+            if first.room <= 0:
+                continue
             self._lanes.add(message.lane)
-            way.under_way += 1
-            task = group.create_task(self._attempt(way, message))
+            first.under_way += 1
+            task = group.create_task(self._attempt(first, message))
             self._tasks.add(task)
-            task.add_done_callback(partial(self._ended, way=way, message=message))
+            task.add_done_callback(partial(self._ended, way=first, message=message))
+
+    def _bound_to(self, message: Message, now: int) -> Way | None:
+        """The one way that may be given this text, where there is such."""
+        return next((way for way in self.ways if way.name == message.gateway), None) if message.is_bound(now) else None
 
     def _ended(self, task: asyncio.Task[None], way: Way, message: Message) -> None:
         self._tasks.discard(task)
@@ -199,7 +212,8 @@ class Sender:
     async def _attempt(self, first: Way, message: Message) -> None:
         """Gives one text to `first`, and to those after it while they answer no, and writes down what came of it."""
         tried, reasons, refusals = 0, list[str](), list[Way]()
-        for way in self.ways[self.ways.index(first) :]:
+        ways = [first] if self._bound_to(message, self.clock.now_ns()) else self.ways[self.ways.index(first) :]
+        for way in ways:
             if way is not first and way.rests_s:
                 continue
             await way.pace()
@@ -207,6 +221,8 @@ class Sender:
                 continue  # it failed while this text waited for its turn
             if message.expires_at <= self.clock.now_ns():
                 break
+            if not await self._is_to_be_given(way, message):
+                return
             tried, began_at = tried + 1, self.clock.monotonic_ns()
             try:
                 reference = await self._give(way, message)
@@ -217,6 +233,9 @@ class Sender:
                 way.failed(float(error.facts.get("retry_after_s") or 0), began_at)
                 reasons.append(f"{way.name}: {error.detail}")
                 log.warning("sms_gateway_rests", gateway=way.name, seconds=round(way.rests_s, 1), error=error.detail)
+                if self._is_in_doubt(way, message, perhaps_taken=bool(error.facts.get("perhaps_taken"))):
+                    await self._put_off(message, way, attempts=tried, reason="; ".join(reasons), in_doubt=True)
+                    return
             else:
                 way.worked(message.parts)
                 cost = message.parts * way.part_cost
@@ -231,8 +250,39 @@ class Sender:
             self.ended[State.FAILED] += 1
             await self._leave(message, partial(queue.failed, id=message.id, attempts=tried, reason=reason))
             return
-        again_at = self.clock.now_ns() + SCHEDULE_S[min(message.attempts, len(SCHEDULE_S) - 1)] * NANOSECONDS
-        await self._write_down(partial(queue.tried, id=message.id, attempts=tried, next_attempt_at=again_at, reason=reason))
+        await self._put_off(message, first, attempts=tried, reason=reason, in_doubt=False)
+
+    async def _is_to_be_given(self, way: Way, message: Message) -> bool:
+        """Writes down that `way` is given the text now, where that is of use later. False: not now, or a report has ended its waiting."""
+        if way.gateway.doubt is Doubt.NOTHING or _is_secret(message):
+            return True
+        now = self.clock.now_ns()
+        after_s = UNSURE_S if way.gateway.doubt is Doubt.REPORT else 0
+        given = Given(message.id, way.name, now, now + after_s * NANOSECONDS)
+        try:
+            return await self.store.write_together(queue.giving, given)
+        except Unavailable as error:
+            log.warning("sms_wait", error=str(error))
+            await asyncio.sleep(RETRY_S)
+            return False
+
+    def _is_in_doubt(self, way: Way, message: Message, *, perhaps_taken: bool) -> bool:
+        """Whether a text that `way` may have, since now or since before, is left to it; not when it has been for long enough."""
+        if way.gateway.doubt is Doubt.NOTHING or _is_secret(message):
+            return False
+        if message.sent_at is None or message.gateway != way.name:
+            return perhaps_taken
+        return message.is_bound(self.clock.now_ns())
+
+    async def _put_off(self, message: Message, way: Way, *, attempts: int, reason: str, in_doubt: bool) -> None:
+        """Until the next attempt. For a report that is to come from `way`, there is time as long as the doubt lasts."""
+        delay_s = SCHEDULE_S[min(message.attempts, len(SCHEDULE_S) - 1)]
+        if in_doubt:
+            delay_s = UNSURE_S if way.gateway.doubt is Doubt.REPORT else min(delay_s, UNSURE_S)
+        again_at = self.clock.now_ns() + delay_s * NANOSECONDS
+        await self._write_down(
+            partial(queue.tried, id=message.id, attempts=attempts, next_attempt_at=again_at, reason=reason, in_doubt=in_doubt)
+        )
 
     async def _give(self, way: Way, message: Message) -> str:
         try:
@@ -286,3 +336,8 @@ class Sender:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
+
+
+def _is_secret(message: Message) -> bool:
+    shape = KINDS.get(message.kind)
+    return shape is None or shape.secret

@@ -105,7 +105,8 @@ class Sms:
     async def reported(self, report: Report) -> None:
         """Takes a gateway's delivery report; kept on return. Repeats, old ones and unknown ones change nothing."""
         now = self.clock.now_ns()
-        after = await self.store.write(lambda connection: queue.reported(connection, report, now))
+        part_cost = next((way.part_cost for way in self.sender.ways if way.name == report.gateway), 0)
+        after = await self.store.write(lambda connection: queue.reported(connection, report, now, part_cost=part_cost))
         if after is State.FAILED:
             self.sender.ended[State.FAILED] += 1
 

@@ -40,4 +40,5 @@ messages = Table(
 )
 """`id` is the notice's, so a notice is here once. `sequence`: 1, 2, ... in the order in which notices were taken over. `rank`: see
 `texts.Rank`. `text` is "" once it held something secret and has left, or never will. `gateway` and `reference`: who took it last,
-and under which name of its own. `cost`: minor units, 0 until a gateway took it; of each gateway that took it, where there were two."""
+and under which name of its own. `sent_at`: since when it has it; while the text waits, since when nobody knows whether it has.
+`cost`: minor units, 0 until a gateway took it; of each gateway that took it, where there were two."""

@@ -60,16 +60,32 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         return f"Inbound(gateway={self.gateway!r}, reference={self.reference!r})"
 
 
+class Doubt(enum.Enum):
+    """What helps where nobody knows whether a gateway took a text: the process died, or the answer was lost."""
+
+    NOTHING = enum.auto()
+    """The text is given to whichever gateway works, and a phone may show it twice."""
+    ASK = enum.auto()
+    """The same gateway is given it again under the same id, which it knows."""
+    REPORT = enum.auto()
+    """Its reports name the text's id: one will come if it has it."""
+
+
 class Gateway(Protocol):
-    """A way to send texts. One connection or client, opened when it is first used, until `close`."""
+    """A way to send texts. One connection or client, opened when it is first used, until `close`.
+
+    `doubt`: see `Doubt`.
+    """
 
     name: str
+    doubt: Doubt
 
     async def send(self, text: Outbound) -> str:
         """Hands a text over; returns the gateway's own reference for it, "" where it has none.
 
-        Raises Unavailable when it is not known whether it was taken, or it cannot be now (`retry_after_s` among the facts where
-        the gateway asks for a pause): try again later. Raises Refused when it never will be taken: a wrong number, a wrong password.
+        Raises Unavailable when it cannot be taken now: try again later (`retry_after_s` among the facts where the gateway asks for a
+        pause; `perhaps_taken` True where it is not known whether it was taken). Raises Refused when it never will be taken: a wrong
+        number, a wrong password.
         """
         ...
 
