@@ -57,7 +57,8 @@ class Receiver:
                     self.end_headers()
                     self.wfile.write(receiver.body)
 
-            do_GET = do_POST
+            def do_GET(self) -> None:
+                self.do_POST()
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -31,7 +31,9 @@ _context.set_forkserver_preload(["tests.simulation.warm", "tests.simulation.proc
 PYTHON = Path(__file__).with_name("python")
 
 
-def _serve(config: Config, address: str, ready: Connection) -> None:
+def _serve(config: Config, address: str, ready: Connection, before: Callable[[], None] | None) -> None:
+    if before is not None:
+        before()
     os.environ.update(SIMULATION_PYTHON=sys.executable, SIMULATION_ADDRESS=address)
     sys.executable = str(PYTHON)
     app.serve(config, on_ready=ready.send)
@@ -68,6 +70,17 @@ class Server:
         """None while it lives; below zero the signal that ended it."""
         return self._process.exitcode if self._end.done() else None
 
+    def kill(self) -> None:
+        """From any thread."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGKILL)
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended."""
+        await self._end
+        assert self.exit_code is not None
+        return self.exit_code
+
     async def end(self, number: signal.Signals) -> int:
         """Sends the signal, and returns its exit code when it has ended; after a SIGKILL its publisher publishes what there is, and ends later."""
         assert self._process.pid is not None
@@ -86,14 +99,16 @@ class Servers:
         self._servers = list[Server]()
         self._publishers = set[asyncio.Task[None]]()
 
-    async def start(self, config: Config) -> Server:
-        """A new process; returns when it answers."""
+    async def start(self, config: Config, before: Callable[[], None] | None = None) -> Server:
+        """A new process, in which `before` is called first; returns when it answers, or has ended without: then its port is 0."""
         parent, child = _context.Pipe(duplex=False)
-        process = _context.Process(target=_serve, args=(config, self._listening.getsockname(), child), daemon=True)
+        process = _context.Process(target=_serve, args=(config, self._listening.getsockname(), child, before), daemon=True)
         process.start()
         child.close()
         try:
             address = await asyncio.to_thread(parent.recv)
+        except EOFError:
+            address = ":0"
         finally:
             parent.close()
         server = Server(process, int(address.rsplit(":", 1)[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,8 @@ class Dies(Post):
 
 async def died(store: Store, clock: ShiftedClock, doubt: Doubt, kind: str = "closed", number: str = AMA) -> Outbound:
     """A life that ended with the text in a gateway's hands."""
-    await tell(store, clock, kind, number, **({"code": "123456", "purpose": "enrol", "minutes": 10} if kind == "code" else {}))
+    values: dict[str, Any] = {"code": "123456", "purpose": "enrol", "minutes": 10} if kind == "code" else {}
+    await tell(store, clock, kind, number, **values)
     gateway = Dies(doubt)
     async with life(sender(store, clock, way(gateway, clock))):
         async with asyncio.timeout(60):
