@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from playwright.async_api import Browser, expect
 
-from counterfoil.config import UssdGateway
+from counterfoil.gateway_settings import UssdGateway
 from tests.browser.conftest import browser as browser
 from tests.browser.device import PHONE, device
 from tests.channels.gateways.smsc import Smsc
