@@ -25,6 +25,7 @@ from tests.orphans import Watch
 FAKE_SMSC = Path("/usr/lib/kannel/test/fakesmsc")
 USER, PASSWORD, SENDER = "counterfoil", "kannel-password-of-the-tests", "4567"
 START_S_MAX = 60.0
+_TAKEN = b"smsc_fake: new message received"
 _GOT = re.compile(r"Got message \d+: <(.*)>")
 _MESSAGE = re.compile(r"(\S+) (\+?[0-9]+) (text|ucs-2|udh (\S+) data|data) (.*)")
 
@@ -66,7 +67,7 @@ class Kannel:
         for theirs, ours in {
             "13000": admin, "13001": self._boxes, "13013": self._sendsms, "CHANGE-ME": PASSWORD, "THE-SAME-AS-ABOVE": PASSWORD,
             "/var/spool/kannel-dlr": _new(folder / "reports"), "/var/spool/kannel": _new(folder / "store"),
-            "http://127.0.0.1:8480/sms/main/SECRET": callback,
+            "http://127.0.0.1:8480/sms/main/SECRET": callback, "/var/log/kannel": _new(folder / "log"),
         }.items():  # fmt: skip
             assert theirs in configuration, theirs
             configuration = configuration.replace(theirs, str(ours))
@@ -107,6 +108,17 @@ class Kannel:
         command = [str(FAKE_SMSC), "-H", "127.0.0.1", "-r", str(through or self.network_port), "-i", "0.05", "-m", str(len(texts))]
         self._start(f"network-{self._phones}", [*command, *(texts or ("1 2 text x",))])
 
+    def take(self, text: str) -> None:
+        """One phone's text, such as "254700000001 4567 text BAL", until bearerbox has it. Only while no network is connected."""
+        log = self._log("bearerbox")
+        before = log.read_bytes().count(_TAKEN)
+        self.start_network(text)
+        until = time.monotonic() + START_S_MAX
+        while log.read_bytes().count(_TAKEN) == before:
+            assert time.monotonic() < until, "bearerbox does not take the text"
+            time.sleep(0.02)
+        self.end_network()
+
     def end_network(self) -> None:
         self.kill(f"network-{self._phones}")
 
@@ -134,6 +146,14 @@ class Kannel:
                 sender, phone, kind, header, content = message.groups()
                 found.append(Shown(sender, phone, _content(kind, content), unquote_to_bytes(header)[-1] if header else 0))
         return found
+
+    def logs(self) -> str:
+        """What both boxes wrote into their logs, as the how-to has them."""
+        return "".join((self.folder / "log" / f"{box}.log").read_text("utf-8", errors="replace") for box in ("bearerbox", "smsbox"))
+
+    def everything(self) -> str:
+        """What both boxes print while they leave out nothing: their own default on a terminal."""
+        return "".join(self._log(box).read_text("utf-8", errors="replace") for box in ("bearerbox", "smsbox"))
 
     def _start(self, name: str, command: list[str]) -> None:
         with self._log(name).open("ab") as log:

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import structlog
 
 from counterfoil.channels.gateways import http_sms, kannel
-from counterfoil.channels.sms.types import Inbound, Report
+from counterfoil.channels.sms.types import Called, Inbound, Report
 from counterfoil.clock import Clock
 from counterfoil.errors import Malformed, Refused, TooLarge, TooMany, Unavailable
 from counterfoil.gateway_settings import SmsGateway
@@ -33,12 +33,13 @@ from counterfoil.web.throttle import Throttle
 PREFIX = "/sms/"
 ROUTES = {"report": "/sms/{name}/{secret}/report", "in": "/sms/{name}/{secret}/in"}
 """What logs and metrics call these addresses."""
-BODY_SIZE_MAX = 16_384
+BODY_SIZE_MAX = 131_072
+"""Bytes: a text of 255 parts, the longest that phones can make, is less."""
 CALLS_PER_S = 500
 """Of one gateway, in the long run."""
 CALLS_BURST = 5_000
-_REPORTS: dict[str, Callable[[str, str, bytes], Report]] = {"kannel": kannel.read_report, "http": http_sms.read_report}
-_TEXTS: dict[str, Callable[[str, str, bytes], Inbound]] = {"kannel": kannel.read_text, "http": http_sms.read_text}
+_REPORTS: dict[str, Callable[[Called], Report]] = {"kannel": kannel.read_report, "http": http_sms.read_report}
+_TEXTS: dict[str, Callable[[Called], Inbound]] = {"kannel": kannel.read_text, "http": http_sms.read_text}
 
 log = structlog.get_logger("counterfoil.web")
 
@@ -111,10 +112,12 @@ class SmsCallbacks:
         try:
             await request.read_body(receive, BODY_SIZE_MAX)
             self._throttle.spend(gateway.name)
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
+            called = Called(gateway=gateway.name, method=request.method, query=request.query, headers=headers, body=request.body)
             if what == "report":
-                await self._reported(_REPORTS[gateway.kind](gateway.name, request.query, request.body))
+                await self._reported(_REPORTS[gateway.kind](called))
             else:
-                await self._received(_TEXTS[gateway.kind](gateway.name, request.query, request.body))
+                await self._received(_TEXTS[gateway.kind](called))
         except (Malformed, TooLarge, TooMany) as refusal:
             log.warning("callback_refused", gateway=gateway.name, detail=refusal.detail)
             return refusal.status

@@ -129,6 +129,41 @@ async def called(heard: Heard, *gateways: SmsGateway) -> AsyncIterator[httpx2.As
         yield client
 
 
+def boxed(kind: str = 'text/plain; charset="UTF-8"', number: str = "254700000001") -> dict[str, str]:
+    """Headers as smsbox has them."""
+    return {"Content-Type": kind, "X-Kannel-From": number, "X-Kannel-To": "4567", "X-Kannel-Service": "default"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "text"),
+    [
+        ('text/plain; charset="UTF-8"', "밥 é".encode(), "밥 é"),
+        ("text/plain;charset=utf-8", b"BAL", "BAL"),
+        ("text/plain", b"BAL", "BAL"),
+        ('text/plain; charset="UTF-16BE"', "밥 é".encode("utf-16-be"), "밥 é"),
+        ('text/plain; charset="ISO-8859-1"', b"\xe9", "é"),
+        ('text/plain; charset="UTF-8"', b"\xe9\xff BAL", "\ufffd\ufffd BAL"),
+        ('text/plain; charset="UTF-16BE"', b"\xd8\x00 ", "\ufffd"),
+        ('text/plain; charset="KLINGON"', b"BAL", "BAL"),
+        ("application/octet-stream", b"\x00\xffBAL", ""),
+        ("", b"BAL", ""),
+    ],
+)
+async def test_smsboxes_texts_are_read_in_the_charset_that_it_names_and_none_is_refused(kind: str, body: bytes, text: str) -> None:
+    heard = Heard()
+    async with called(heard, settings("kannel", name="box", url="http://127.0.0.1/x")) as client:
+        answer = await client.post(f"/sms/box/{SECRET}/in?id=r1", headers=boxed(kind), content=body)
+    assert answer.status_code == 200
+    assert [each.text for each in heard.texts] == [text]
+
+
+async def test_the_longest_text_of_a_phone_is_taken() -> None:
+    heard = Heard()
+    async with called(heard, settings("kannel", name="box", url="http://127.0.0.1/x")) as client:
+        await client.post(f"/sms/box/{SECRET}/in?id=r1", headers=boxed(), content=("€" * 153 * 255).encode())
+    assert len(heard.texts[0].text) == 153 * 255
+
+
 async def test_reports_and_texts_are_read_in_each_gateways_form() -> None:
     heard = Heard()
     async with called(heard, settings(), settings("kannel", name="box", url="http://127.0.0.1/x")) as client:
@@ -139,8 +174,8 @@ async def test_reports_and_texts_are_read_in_each_gateways_form() -> None:
             await client.get(f"/sms/box/{SECRET}/report?id={mine}&type=16"),
             await client.post(f"/sms/main/{SECRET}/report", content=json.dumps({"id": mine, "state": "delivered"})),
             await client.post(f"/sms/main/{SECRET}/report", content=json.dumps({"reference": "ab-1", "state": "failed"})),
-            await client.get(f"/sms/box/{SECRET}/in?id=r1&from=254700000001&to=4567&text=PAY+0700+%EB%B0%A5"),
-            await client.get(f"/sms/box/{SECRET}/in?id=r2&from=254700000001&to=4567&text="),
+            await client.post(f"/sms/box/{SECRET}/in?id=r1", headers=boxed(), content="PAY 0700 밥".encode()),
+            await client.post(f"/sms/box/{SECRET}/in?id=r2", headers=boxed()),
             await client.post(f"/sms/main/{SECRET}/in", content=json.dumps({"from": AMA, "text": "BAL", "reference": "r3"})),
         ]
     assert [(answer.status_code, answer.content) for answer in answers] == [(200, b"")] * 8
@@ -190,7 +225,8 @@ async def test_whoever_knows_no_secret_or_calls_from_elsewhere_finds_nothing(met
         ("box", "GET", "report?id=x&type=1", b"", 400),
         ("box", "GET", f"report?id={id_text(TEXT.id)}&type=3", b"", 400),
         ("box", "GET", "report?" + "a=1&" * 40, b"", 400),
-        ("box", "GET", "in?text=x", b"", 400),
+        ("box", "POST", "in?id=1", b"BAL", 400),
+        ("box", "GET", "in?id=1&from=254700000001&text=x", b"", 400),
         ("main", "POST", "report", b"", 400),
         ("main", "POST", "report", b"\xff\xfe", 400),
         ("main", "POST", "report", b'{"state": "delivered"}', 400),
@@ -215,7 +251,7 @@ async def test_what_cannot_be_kept_is_to_be_sent_again_and_says_nothing(capfd: p
     async with called(heard, settings("kannel", name="box", url="http://127.0.0.1/x")) as client:
         for error, status in ((Unavailable("the PIN is 2580"), 503), (Refused("the PIN is 2580"), 400)):
             heard.error = error
-            answer = await client.get(f"/sms/box/{SECRET}/in?from={AMA.replace('+', '%2B')}&text=BAL+2580")
+            answer = await client.post(f"/sms/box/{SECRET}/in?id=1", headers=boxed(number=AMA), content="BAL 2580")
             assert (answer.status_code, answer.content) == (status, b"")
     printed = "".join(capfd.readouterr())
     assert "callback_waits" in printed

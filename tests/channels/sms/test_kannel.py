@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_from_bytes, quote_plus
 
 import pytest
 
@@ -205,19 +206,85 @@ async def test_a_bearerbox_killed_with_its_queue_full_loses_nothing(house: House
         await house.come_to(State.DELIVERED, 12)
 
 
+def typed(text: str, kind: str = "text", number: str = "254700000001") -> str:
+    """A text of a phone, as the fake SMSC is told it."""
+    return f"{number} 4567 {kind} {text}"
+
+
+async def heard(house: House, count: int = 1) -> list[Inbound]:
+    async with asyncio.timeout(60):
+        while len(house.heard) < count:
+            await asyncio.sleep(0.05)
+    return house.heard
+
+
 async def test_what_comes_in_is_brought_again_until_it_is_kept(house: House) -> None:
     house.is_away = True
-    house.kannel.start_network("254700000001 4567 text BAL")
+    house.kannel.start_network(typed("BAL"))
     async with asyncio.timeout(60):
-        while not house.refused:
+        while house.refused < 2:
             await asyncio.sleep(0.05)
     house.is_away = False
-    async with asyncio.timeout(60):
-        while not house.heard:
-            await asyncio.sleep(0.05)
-    (text,) = house.heard
+    (text,) = await heard(house)
     assert (text.gateway, text.number, text.text) == ("main", "254700000001", "BAL")
     assert len(text.reference) == 36
+
+
+async def test_what_comes_in_is_what_was_typed_whatever_its_alphabet(house: House) -> None:
+    long = "PAY 0712345678 200 " + "né€ " * 60
+    texts = ["BAL 2580", "PAY 0700 000 002 1,50 rice & beans +5%", "Ñandú {€} ^~[x]|\\", "  송금 010-1234-5678 200 밥 😀", long, "?"]
+    for number, text in enumerate(texts):
+        kind, said = ("text", text) if text.isascii() else ("ucs2", quote_plus(text.encode("utf-16-be")))
+        house.kannel.take(typed(said, kind, f"25470000000{number}"))
+        await heard(house, number + 1)
+    assert [(text.number[-1], text.text.strip()) for text in house.heard] == [
+        (str(place), text.strip()) for place, text in enumerate(texts)
+    ]
+    assert len({text.reference for text in house.heard}) == len(texts)
+
+
+async def test_the_parts_of_a_long_text_come_in_as_one(house: House) -> None:
+    parts = ["PAY 0712345678 200 " + "a" * 100, "b" * 80]
+    heads = [bytes((5, 0, 3, 77, 2, place)) for place in (1, 2)]
+    for head, part in reversed([*zip(heads, parts, strict=True)]):
+        house.kannel.take(typed(f"{quote_from_bytes(head)} {part}", "udh-text"))
+    (text,) = await heard(house)
+    assert text.text == "".join(parts)
+
+
+async def test_what_is_no_text_is_taken_once_and_not_brought_again(house: House) -> None:
+    tone = f"{quote_from_bytes(bytes((6, 5, 4, 0x15, 0x81, 0, 0)))} %00%FF+tone"
+    house.kannel.take(typed(tone, "udh-data"))
+    (ringing,) = await heard(house)
+    house.kannel.take(typed("BAL"))
+    await heard(house, 2)
+    assert [each.text for each in house.heard if each.reference != ringing.reference] == ["BAL"]
+    assert house.refused == 0
+
+
+async def test_no_log_has_a_pin_that_came_in_or_a_code_that_left(house: House, capfd: pytest.CaptureFixture[str]) -> None:
+    """Also of texts that could not be brought at first. The same boxes' full output shows that there was something to find."""
+    house.is_away = True
+    house.kannel.take(typed("PIN 739154"))
+    house.kannel.take(typed(quote_plus("송금 0700000002 200 739154".encode("utf-16-be")), "ucs2"))
+    async with asyncio.timeout(60):
+        while house.refused < 4:
+            await asyncio.sleep(0.05)
+    house.is_away = False
+    await heard(house, 2)
+    house.kannel.start_network()
+    await tell(house.store, house.clock, "code", KOFI, code="846213", purpose="enrol", minutes=10)
+    async with house.sending():
+        await house.come_to(State.DELIVERED, 1)
+    assert all("739154" in each.text for each in house.heard)
+    secrets = ("739154", "846213", "254700000001", KOFI[1:], PASSWORD)
+    printed = house.kannel.everything()
+    assert all(secret in printed for secret in secrets)
+    logs = house.kannel.logs()
+    ours = "".join(capfd.readouterr())
+    assert "callback_waits" in ours
+    assert not any(secret in text for secret in secrets for text in (logs, ours))
+    assert SECRET not in ours
 
 
 async def _is_tried(house: House) -> bool:

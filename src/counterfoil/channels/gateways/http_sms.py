@@ -22,7 +22,7 @@ import msgspec
 
 from counterfoil.channels.peers import Peers
 from counterfoil.channels.sms.queue import REFERENCE_SIZE_MAX
-from counterfoil.channels.sms.types import Delivery, Doubt, Inbound, Outbound, Report
+from counterfoil.channels.sms.types import Called, Delivery, Doubt, Inbound, Outbound, Report
 from counterfoil.errors import Malformed, Refused, Unavailable
 from counterfoil.gateway_settings import SmsGateway
 from counterfoil.ids import id_text, parse_id
@@ -82,22 +82,22 @@ class HttpSms:
         """The connections are the peers', which whoever opened them closes."""
 
 
-def read_report(gateway: str, query: str, body: bytes) -> Report:
+def read_report(called: Called) -> Report:
     """The report behind a call of our `report_url`. Malformed for anything else."""
     try:
-        said = msgspec.json.decode(body, type=_Report)
+        said = msgspec.json.decode(called.body, type=_Report)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Malformed("body", 'must be {"id": or "reference": "...", "state": "on_its_way", "delivered" or "failed"}') from None
     if not said.id and not said.reference:
         raise Malformed("id", "or reference must be there")
     ours = parse_id(said.id) if said.id else None
-    return Report(gateway=gateway, id=ours, reference=said.reference[:REFERENCE_SIZE_MAX], delivery=Delivery(said.state))
+    return Report(gateway=called.gateway, id=ours, reference=said.reference[:REFERENCE_SIZE_MAX], delivery=Delivery(said.state))
 
 
-def read_text(gateway: str, query: str, body: bytes) -> Inbound:
+def read_text(called: Called) -> Inbound:
     """The text behind a call of ours for what comes in. Malformed for anything else."""
     try:
-        said = msgspec.json.decode(body, type=_Text)
+        said = msgspec.json.decode(called.body, type=_Text)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Malformed("body", 'must be {"from": "+254...", "text": "...", "reference": "..."}') from None
-    return Inbound(gateway=gateway, number=said.number, text=said.text, reference=said.reference[:REFERENCE_SIZE_MAX])
+    return Inbound(gateway=called.gateway, number=said.number, text=said.text, reference=said.reference[:REFERENCE_SIZE_MAX])

@@ -5,9 +5,11 @@
 smsbox cuts a long text into parts itself (`concatenation = true`), and asks the network for a report of the last part. What it
 has accepted lies in bearerbox's store, and goes out after a restart, perhaps in another order and perhaps twice.
 
-What comes in is a GET on `.../in?id=%I&from=%p&to=%P&text=%a` of the group `sms-service`.
+What comes in is a POST on `post-url = .../in?id=%I` of the group `sms-service`: the body is the text, so that no address and no
+log of addresses has it, and the number is the header X-Kannel-From.
 
-Source: Kannel 1.4.5 User's Guide, "Using the SMS gateway box", tables of sendsms parameters and answers, "Delivery reports".
+Source: Kannel 1.4.5 User's Guide, "Using the SMS gateway box", tables of sendsms parameters and answers, "Delivery reports",
+"Kannel POST"; gw/smsbox.c, obey_request and url_result_thread.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from urllib.parse import parse_qs, urlencode
 
 from counterfoil.channels.peers import Peers
 from counterfoil.channels.sms.encoding import is_gsm7
-from counterfoil.channels.sms.types import Delivery, Doubt, Inbound, Outbound, Report
+from counterfoil.channels.sms.types import Called, Delivery, Doubt, Inbound, Outbound, Report
 from counterfoil.errors import Malformed, Refused, Unavailable
 from counterfoil.gateway_settings import SmsGateway
 from counterfoil.ids import id_text, parse_id
@@ -33,6 +35,8 @@ _DELIVERIES: Final = {
     "8": Delivery.ON_ITS_WAY,
     "16": Delivery.FAILED,
 }
+_CHARSETS: Final = {"utf-16be": "utf-16-be", "iso-8859-1": "latin-1"}
+"""Those besides UTF-8 in which smsbox can be made to write."""
 _NEVER: Final = (b"Not routable", b"Receiver number", b"Missing receiver")
 
 
@@ -79,22 +83,35 @@ class Kannel:
         return urlencode(values)
 
 
-def read_report(gateway: str, query: str, body: bytes) -> Report:
+def read_report(called: Called) -> Report:
     """The report behind a call of our `dlr-url`. Malformed for anything else."""
-    values = _query(query)
+    values = _query(called.query)
     kind = values.get("type", [""])[-1]
     if kind not in _DELIVERIES:
         raise Malformed("type", "must be 1, 2, 4, 8 or 16")
-    return Report(gateway=gateway, id=parse_id(values.get("id", [""])[-1]), delivery=_DELIVERIES[kind])
+    return Report(gateway=called.gateway, id=parse_id(values.get("id", [""])[-1]), delivery=_DELIVERIES[kind])
 
 
-def read_text(gateway: str, query: str, body: bytes) -> Inbound:
-    """The text behind a call of our `get-url`. Malformed for anything else."""
-    values = _query(query)
-    number = values.get("from", [""])[-1]
+def read_text(called: Called) -> Inbound:
+    """The text behind a call of our `post-url`; Malformed for anything else. What is no text, as a ringing tone, is an empty one.
+
+    Malformed tells of wrong settings only: smsbox brings what is refused again and again, and a phone must not make it do that.
+    """
+    if called.method != "POST":
+        raise Malformed("method", "must be POST, by a post-url: whatever logs addresses would have people's PINs")
+    number = called.headers.get("x-kannel-from", "")
     if not number:
-        raise Malformed("from", "must be there")
-    return Inbound(gateway=gateway, number=number, text=values.get("text", [""])[-1], reference=values.get("id", [""])[-1])
+        raise Malformed("X-Kannel-From", "must be there: send-sender = true")
+    text = _text(called.headers.get("content-type", ""), called.body)
+    return Inbound(gateway=called.gateway, number=number, text=text, reference=_query(called.query).get("id", [""])[-1])
+
+
+def _text(content_type: str, body: bytes) -> str:
+    """The characters of a body. smsbox says UTF-8 or, with `mo-recode = false`, UTF-16BE; of binary messages application/octet-stream."""
+    kind, _, charset = content_type.lower().replace(" ", "").replace('"', "").partition(";charset=")
+    if kind != "text/plain":
+        return ""
+    return body.decode(_CHARSETS.get(charset, "utf-8"), errors="replace")
 
 
 def _query(query: str) -> dict[str, list[str]]:

@@ -47,6 +47,26 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     delivery: Delivery
 
 
+class Called(msgspec.Struct, frozen=True, kw_only=True):
+    """A gateway's call of one of our addresses, as it came.
+
+    Attributes:
+        gateway: its name in the settings.
+        query: without "?".
+        headers: names in small letters; of one that came twice the last.
+    """
+
+    gateway: str
+    method: str = "POST"
+    query: str = ""
+    headers: dict[str, str] = {}
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        """For logs and traces: all the rest may hold a PIN."""
+        return f"Called(gateway={self.gateway!r}, method={self.method!r})"
+
+
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """A text that came in. `reference` is the gateway's own id of it, by which a repeat is known; "" where it has none."""
 
