@@ -24,10 +24,11 @@ from counterfoil.channels.ussd import screens, sessions
 from counterfoil.channels.ussd.filling import Filled, House, Next
 from counterfoil.channels.ussd.fitting import pages, writable
 from counterfoil.channels.ussd.flows import Flows, home
+from counterfoil.channels.ussd.repeats import Repeats
 from counterfoil.channels.ussd.screens import MENU, RESUME, SCREENS, UNLOCK, WELCOME, Reads
 from counterfoil.channels.ussd.sessions import Kept, State
 from counterfoil.channels.ussd.tables import GATEWAY_SIZE_MAX
-from counterfoil.channels.ussd.types import SESSION_SIZE_MAX, TYPED_SIZE_MAX, Hop, Screen
+from counterfoil.channels.ussd.types import CHOICE_SIZE_MAX, SESSION_SIZE_MAX, TYPED_SIZE_MAX, Hop, Screen
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.config import Config
 from counterfoil.errors import CounterfoilError, Malformed, PartyNotFound, Refused, Unavailable
@@ -45,8 +46,6 @@ ANSWER_S_MAX = 3.0
 """Seconds after which a phone hears that its payment goes on: the shortest wait of a gateway is five, and `web.callbacks` ends one before."""
 RESUME_S = 180
 """Seconds in which whoever dials again may go on where the last session broke off."""
-CHOICE_SIZE_MAX = 2
-"""Characters of a choice: "8", "00"."""
 STEPS_MAX = 8
 """Screens that one hop may pass through before one is shown."""
 CLEAN_INTERVAL_S = 3_600.0
@@ -89,6 +88,7 @@ class Ussd:
             store=store, parties=parties, payments=payments, requests=requests, history=history, ledger=ledger, config=config,
             clock=clock, languages=languages(config.languages), answer_s_max=answer_s_max,
         )  # fmt: skip
+        self._repeats = Repeats(clock)
         self._turns: dict[tuple[str, str], _Turn] = {}
         self._tasks: set[asyncio.Task[Screen]] = set()
         self._stopping = asyncio.Event()
@@ -106,6 +106,7 @@ class Ussd:
     async def ended(self, gateway: str, session: str) -> None:
         """The gateway says that a session is over. What it was in the middle of can be resumed; a repeat changes nothing."""
         self._house.chosen.pop((gateway, session), None)
+        self._repeats.forget(gateway, session)
 
     async def is_open(self, gateway: str, session: str) -> bool:
         """Whether a session goes on: begun here, and not ended by our last screen."""
@@ -173,9 +174,14 @@ class Ussd:
                 return await self._repeated(kept, holder, language)
             if kept.ends and not is_dial:
                 return Screen(kept.answer or "", True)
+            if not is_dial and kept.answer is not None and self._repeats.is_repeat(hop, kept.state):
+                return Screen(kept.answer, kept.ends)
         if kept is None or hop.begins is True or kept.ends:
+            self._repeats.forget(hop.gateway, hop.session)
             return await self._dialled(hop, number, holder, language)
-        return await self._typed(hop, kept, holder, language)
+        screen = await self._typed(hop, kept, holder, language)
+        self._repeats.answered(hop)
+        return screen
 
     async def _repeated(self, kept: Kept, holder: Holder | None, language: Language) -> Screen:
         if kept.answer is not None:

@@ -6,6 +6,8 @@ import msgspec
 
 SESSION_SIZE_MAX = 128
 """Characters of a gateway's own name for a session."""
+CHOICE_SIZE_MAX = 2
+"""Characters of a choice: "8", "00"."""
 TYPED_SIZE_MAX = 1_024
 """Characters that are looked at of what somebody typed."""
 
