@@ -25,6 +25,7 @@ from counterfoil.aside import Aside
 from counterfoil.assurance.audits import Audits
 from counterfoil.assurance.running_check import RunningCheck
 from counterfoil.assurance.witnesses import Witnesses, consistency_of
+from counterfoil.channels import look_ups
 from counterfoil.channels.messaging import Messaging
 from counterfoil.channels.notices import NoticeFollower
 from counterfoil.channels.outgoing import Outgoing
@@ -90,6 +91,7 @@ from counterfoil.tlog.published import PublishedLog
 from counterfoil.web.app import create_app
 from counterfoil.web.server import listening, told_to_stop
 from counterfoil.web.services import Services, no_witnesses
+from counterfoil.web.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
@@ -254,6 +256,10 @@ class _Scheme:
         self._writers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         tokens, history = Tokens(self.store, self.parties.directory, clock), History(ledger=self.ledger, store=self.store)
+        names = look_ups.LookUps(
+            Throttle(clock, burst=look_ups.BURST, per_minute=look_ups.PER_MINUTE),
+            Throttle(clock, burst=look_ups.GATEWAY_BURST, per_minute=look_ups.GATEWAY_PER_MINUTE),
+        )
         self.ussd = Ussd(
             store=self.store,
             parties=self.parties,
@@ -263,6 +269,7 @@ class _Scheme:
             ledger=self.ledger,
             config=config,
             clock=clock,
+            look_ups=names,
         )
         self.sms = Sms(
             config=config,
@@ -320,6 +327,7 @@ class _Scheme:
                 ledger=self.ledger,
                 history=history,
                 clock=clock,
+                look_ups=names,
             ),
             happenings=happenings,
             acceptance=acceptance,

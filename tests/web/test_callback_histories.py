@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from counterfoil.channels.ussd import repeats
 from counterfoil.channels.ussd.types import Hop
-from counterfoil.config import USSD_KINDS
+from counterfoil.gateway_settings import USSD_KINDS
 from tests.scheme import Person
 from tests.web.site import Site, serving
 from tests.web.test_callbacks import GATEWAYS, PIN, Phone, phone

@@ -13,9 +13,10 @@ import msgspec
 from babel.dates import format_date, format_skeleton
 from babel.numbers import get_decimal_symbol, get_group_symbol
 
+from counterfoil.channels.look_ups import LookUps
 from counterfoil.clock import NANOSECONDS
 from counterfoil.config import Config
-from counterfoil.errors import CounterfoilError, LimitExceeded, Malformed, PartyNotFound, PinLocked, Refused, Unavailable, WrongPin
+from counterfoil.errors import CounterfoilError, LimitExceeded, Malformed, PartyNotFound, PinLocked, Refused, TooMany, Unavailable, WrongPin
 from counterfoil.i18n import Language
 from counterfoil.ids import new_id
 from counterfoil.money import Currency, parse_amount
@@ -36,6 +37,7 @@ def N_(text: str) -> str:  # noqa: N802 - gettext's own mark for texts that are 
     return text
 
 
+TOO_MANY_NAMES = N_("You looked up too many names. Nothing was paid. Wait a few minutes.")
 LIMITS = {
     "pin_per_payment": N_("One payment by PIN may be %(limit)s at most."),
     "pin_per_day": N_("Payments by PIN have a limit for a day. %(left)s are left today."),
@@ -79,10 +81,13 @@ class Problem(Exception):
 
 
 class Consent:
-    """Payments from `account` until they are agreed to, in `language`."""
+    """Payments from `account` until they are agreed to, in `language`. `look_ups` bounds how many names it is shown."""
 
-    def __init__(self, *, payments: Payments, requests: Requests, config: Config, language: Language, account: int) -> None:
+    def __init__(
+        self, *, payments: Payments, requests: Requests, config: Config, language: Language, account: int, look_ups: LookUps | None = None
+    ) -> None:
         self.language = language
+        self._look_ups = look_ups
         self.account = account
         self._payments = payments
         self._requests = requests
@@ -111,9 +116,13 @@ class Consent:
         """Whom `to` names. Raises `Problem` ("to")."""
         text = self.language.text
         try:
+            if self._look_ups is not None:
+                self._look_ups.spend(self.account)
             return await self._payments.parties.resolve(to.strip())
         except Malformed:
             raise Problem("to", text("Type a phone number, a name that begins with @, or a merchant's 7 digits.")) from None
+        except TooMany:
+            raise Problem("to", text(TOO_MANY_NAMES)) from None
         except PartyNotFound:
             raise Problem("to", text("Nobody has an account under this number, name or code.")) from None
 

@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from sqlalchemy import Connection
 
+from counterfoil.channels.look_ups import LookUps
 from counterfoil.channels.sms import received
 from counterfoil.channels.sms.commands import Action, Command, parse
 from counterfoil.channels.sms.received import Begun
@@ -75,10 +76,11 @@ class Inbox:
         ledger: Ledger,
         history: History,
         clock: Clock,
+        look_ups: LookUps | None = None,
     ) -> None:
         self._house = House(
             config=config, store=store, parties=parties, payments=payments, requests=requests, ledger=ledger, history=history,
-            clock=clock, zone=ZoneInfo(config.time_zone), offered=list(languages(config.languages)),
+            clock=clock, zone=ZoneInfo(config.time_zone), look_ups=look_ups, offered=list(languages(config.languages)),
         )  # fmt: skip
         self._region = config.region
         self._store = store

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from counterfoil.channels.consent import ASKED_FOR_S, Consent, Draft, Problem
+from counterfoil.channels.look_ups import LookUps
 from counterfoil.channels.movements import amount_of, latest
 from counterfoil.channels.sms import answers, received
 from counterfoil.channels.sms.commands import Action, Command
@@ -43,7 +44,7 @@ PROBLEM: Final = "problem"
 
 
 class House(msgspec.Struct, frozen=True, kw_only=True):
-    """What answering needs. `offered`: languages that we speak, the first one to whom we do not know."""
+    """What answering needs. `look_ups`: None for no bound; `offered`: languages that we speak, the first one to whom we do not know."""
 
     config: Config
     store: Store
@@ -54,6 +55,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     history: History
     clock: Clock
     zone: ZoneInfo
+    look_ups: LookUps | None
     offered: Sequence[str]
 
 
@@ -156,8 +158,9 @@ class Sender(_Answering):
         super().__init__(house, number, Language(holder.language))
         self.holder = holder
         self.consent = Consent(
-            payments=house.payments, requests=house.requests, config=house.config, language=self.language, account=holder.account
-        )
+            payments=house.payments, requests=house.requests, config=house.config, language=self.language, account=holder.account,
+            look_ups=house.look_ups,
+        )  # fmt: skip
 
     async def answered(self, command: Command) -> Reply:
         do = {

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from counterfoil.channels.consent import Consent
+from counterfoil.channels.look_ups import LookUps
 from counterfoil.channels.movements import Movement, amount_of, latest
 from counterfoil.channels.ussd import screens
 from counterfoil.channels.ussd.fitting import cut
@@ -43,6 +44,7 @@ class House(msgspec.Struct, kw_only=True):
 
     Attributes:
         answer_s_max: seconds of a payment after which the phone hears that it goes on.
+        look_ups: bounds the names that one account is shown; None for no bound.
         under_way: payments that are being carried out, by id.
         afterwards: what is still to be told about payments that took long.
         chosen: new PINs that were typed once, by gateway and session: in memory only, until they are typed again.
@@ -58,6 +60,7 @@ class House(msgspec.Struct, kw_only=True):
     clock: Clock
     languages: dict[str, Language]
     answer_s_max: float
+    look_ups: LookUps | None = None
     under_way: dict[int, asyncio.Task[Receipt]] = {}
     chosen: dict[tuple[str, str], str] = {}
     afterwards: set[asyncio.Task[None]] = set()
@@ -122,8 +125,9 @@ class Filling:
         assert self.holder is not None
         house = self.house
         return Consent(
-            payments=house.payments, requests=house.requests, config=house.config, language=self.language, account=self.holder.account
-        )
+            payments=house.payments, requests=house.requests, config=house.config, language=self.language, account=self.holder.account,
+            look_ups=house.look_ups,
+        )  # fmt: skip
 
     def back(self) -> str:
         """The screen behind the one that is shown; "" for none."""

@@ -20,6 +20,7 @@ from collections.abc import Awaitable
 import msgspec
 import structlog
 
+from counterfoil.channels.look_ups import LookUps
 from counterfoil.channels.ussd import screens, sessions
 from counterfoil.channels.ussd.filling import Filled, House, Next
 from counterfoil.channels.ussd.fitting import pages, writable
@@ -79,6 +80,7 @@ class Ussd:
         ledger: Ledger,
         config: Config,
         clock: Clock,
+        look_ups: LookUps | None = None,
         answer_s_max: float = ANSWER_S_MAX,
     ) -> None:
         self._store = store
@@ -86,7 +88,7 @@ class Ussd:
         self._parties = parties
         self._house = House(
             store=store, parties=parties, payments=payments, requests=requests, history=history, ledger=ledger, config=config,
-            clock=clock, languages=languages(config.languages), answer_s_max=answer_s_max,
+            clock=clock, languages=languages(config.languages), answer_s_max=answer_s_max, look_ups=look_ups,
         )  # fmt: skip
         self._repeats = Repeats(clock)
         self._turns: dict[tuple[str, str], _Turn] = {}
