@@ -32,6 +32,8 @@ PLURAL_RULES = {"0": "none", "n != 1": "one", "n > 1": "one_or_none"}
 """Names of the rules in catalogues' headers, for scripts, which read no C."""
 HEADER_SIZE_MAX = 500
 """Characters of an Accept-Language header that are read."""
+AMOUNTS_MAX = 4_096
+"""Amounts that are remembered as they are written: one payment says the same ones on every screen."""
 _RANGE = re.compile(r"([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9]{1,8})*(?:\s*;\s*q=([01](?:\.[0-9]{1,3})?))?", re.ASCII)
 
 
@@ -61,8 +63,7 @@ class Language:
 
     def money(self, amount: int, currency: Currency) -> str:
         """Minor units as major units without the currency's name: "1,250.00"."""
-        pattern = "#,##0" + ("." + "0" * currency.digits if currency.digits else "")
-        return format_decimal(Decimal(amount).scaleb(-currency.digits), format=pattern, locale=self.locale)
+        return _money(amount, currency.digits, self.locale)
 
     def signed_money(self, amount: int, currency: Currency) -> str:
         """As `money`, with + or a true minus sign in front."""
@@ -77,6 +78,12 @@ class Language:
 def catalogue_path(domain: str, code: str) -> Path:
     """Where the words of a domain stand in a language."""
     return Path(__file__).with_name(f"{domain}.{code}.po")
+
+
+@functools.lru_cache(maxsize=AMOUNTS_MAX)
+def _money(amount: int, digits: int, locale: Locale) -> str:
+    pattern = "#,##0" + ("." + "0" * digits if digits else "")
+    return format_decimal(Decimal(amount).scaleb(-digits), format=pattern, locale=locale)
 
 
 @functools.cache

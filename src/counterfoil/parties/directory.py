@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import Column, Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from counterfoil.errors import Malformed, PartyNotFound
 from counterfoil.money import AMOUNT_MAX
@@ -110,8 +110,7 @@ class Directory:
             kind, value = parse_address(address, self.region)
         except Malformed:
             return None
-        query = select(parties.c.id).where(_column(kind) == value)
-        return await self.store.read(lambda connection: connection.execute(query).scalar_one_or_none())
+        return await self.store.read(lambda connection: connection.execute(_PARTY_AT[kind], {"value": value}).scalar_one_or_none())
 
     async def holder_of_party(self, party: int) -> Holder:
         """The holder by party id. PartyNotFound when there is none, or for staff, who hold no account."""
@@ -238,13 +237,8 @@ def _load_device(connection: Connection, device: int) -> Device | None:
 
 
 def _find_account(connection: Connection, kind: str, value: str) -> tuple[int, int] | None:
-    query = select(accounts.c.id, accounts.c.party).join(parties, parties.c.id == accounts.c.party)
-    row = connection.execute(query.where(_column(kind) == value).order_by(accounts.c.id).limit(1)).one_or_none()
+    row = connection.execute(_ACCOUNT_AT[kind], {"value": value}).one_or_none()
     return None if row is None else (row.id, row.party)
-
-
-def _column(kind: str) -> Column[str | None]:
-    return {"handle": parties.c.handle, "merchant_code": parties.c.merchant_code, "number": parties.c.number}[kind]
 
 
 def device_of(row: Row[Any]) -> Device:
@@ -310,3 +304,13 @@ _HOLDER = (
     .join(tiers, tiers.c.name == parties.c.tier)
     .outerjoin(own_limits, own_limits.c.party == parties.c.id)
 )
+_COLUMNS = {"handle": parties.c.handle, "merchant_code": parties.c.merchant_code, "number": parties.c.number}
+_PARTY_AT = {kind: select(parties.c.id).where(column == bindparam("value")) for kind, column in _COLUMNS.items()}
+_ACCOUNT_AT = {
+    kind: select(accounts.c.id, accounts.c.party)
+    .join(parties, parties.c.id == accounts.c.party)
+    .where(column == bindparam("value"))
+    .order_by(accounts.c.id)
+    .limit(1)
+    for kind, column in _COLUMNS.items()
+}

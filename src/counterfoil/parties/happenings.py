@@ -111,8 +111,7 @@ class Happenings:
 
     async def newest(self) -> int:
         """The number of the journal's last row, 0 before the first."""
-        query = select(func.max(events.c.number))
-        return await self.store.read(lambda connection: connection.execute(query).scalar() or 0)
+        return await self.store.read(lambda connection: connection.execute(_NEWEST).scalar() or 0)
 
     async def after(self, number: int, *, limit: int = PAGE_SIZE_MAX) -> list[NewHappening]:
         """What happened to holders of accounts after the journal's row `number`, oldest first."""
@@ -126,6 +125,9 @@ class Happenings:
         return await self.store.read(
             lambda connection: [NewHappening(row.number, row.id, row.kind, row.at, row.account) for row in connection.execute(query)]
         )
+
+
+_NEWEST = select(func.max(events.c.number))
 
 
 def _happening(row: Row[Any], own: set[int]) -> Happening:

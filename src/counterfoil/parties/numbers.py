@@ -5,6 +5,7 @@ An address is what somebody types to say whom to pay: a phone number, `@handle`,
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import unicodedata
@@ -21,6 +22,8 @@ MARKS_MAX = 4
 """Combining marks in a row: more than any script needs, less than it takes to scribble over the neighbours."""
 MERCHANT_CODE_SIZE = 7
 """Digits: six and a check digit."""
+NUMBERS_MAX = 8_192
+"""Numbers whose E.164 form is remembered, some 2 MB: the phones that are busy now."""
 PIN_SIZE_MIN, PIN_SIZE_MAX = 4, 8
 
 RESERVED_HANDLES = frozenset(
@@ -33,6 +36,7 @@ _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # fillers: letters by 
 _SKELETON = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "_": None})
 
 
+@functools.lru_cache(maxsize=NUMBERS_MAX)
 def parse_number(text: str, region: str, field: str = "number") -> str:
     """The E.164 form ("+254712345678") of a phone number. One without country code is read as one of `region`, such as "KE"."""
     if not 0 < len(text) <= NUMBER_SIZE_MAX or re.search(r"[^0-9+()./ \-\u00a0\u2010-\u2015]", text):

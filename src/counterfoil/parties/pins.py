@@ -17,11 +17,11 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import PinLocked, TooMany, Unavailable, WrongPin
@@ -75,21 +75,23 @@ class Pins:
         pin = pin[:PIN_SIZE_CHECKED_MAX] if pin.isascii() else ""
         held = asked_from is not None and self.brake.holds(asked_from, person)
         wrong_since = now - WRONG_LATELY_S * NANOSECONDS if held else now
-        begun = None
+        begun: tuple[str | None, int] | PinLocked | None = None
         try:
-            begun = await self.store.write(lambda connection: _begin_attempt(connection, subject, person, now, wrong_since))
+            begun = await self.store.write_together(_begin_attempts, _Attempt(subject, person, now, wrong_since))
         finally:
-            if begun is None and held and asked_from is not None:
+            if held and asked_from is not None and not isinstance(begun, tuple):
                 self.brake.not_looked_at(asked_from)
         if begun is None:
             raise self.brake.refusal()
+        if isinstance(begun, PinLocked):
+            raise begun
         known_hash, wrong_count = begun
         right = await self._in_thread(_matches, self._hasher, known_hash or self._nobodys_hash, pin)
         if not right or known_hash is None:
             if asked_from:
                 self.brake.was_wrong(asked_from)
             raise WrongPin(attempts_left=max(ATTEMPTS_MAX - wrong_count, 0))
-        await self.store.write(lambda connection: _was_right(connection, subject, person, now))
+        await self.store.write_together(_were_right, _Right(subject, person, now))
         if asked_from:
             self.brake.was_right(asked_from, person)
 
@@ -162,23 +164,8 @@ def keep_pin(connection: Connection, party: int, hash_: str, now: int) -> None:
 
 def forgive(connection: Connection, party: int) -> None:
     """Forgets what was wrong before, on whatever channel: the PIN can be tried again at once. Safe to repeat."""
-    _forgive(connection, party, _by_anybody(party))
-
-
-def _forgive(connection: Connection, *subjects: int) -> None:
-    connection.execute(update(pin_attempts).where(pin_attempts.c.subject.in_(subjects)).values(wrong_count=0, locked_until=0))
-
-
-def _was_right(connection: Connection, subject: int, party: int, now: int) -> None:
-    """Forgives what was counted under `subject`. The party's own row says when its PIN was used last, on whatever channel."""
-    _forgive(connection, subject)
-    if subject == party:
-        return
-    row = connection.execute(select(pin_attempts.c.wrong_count).where(pin_attempts.c.subject == party)).one_or_none()
-    if row is None:
-        connection.execute(insert(pin_attempts), {"subject": party, "wrong_count": 0, "locked_until": 0, "last_at": now})
-    elif not row.wrong_count:
-        connection.execute(update(pin_attempts).where(pin_attempts.c.subject == party).values(last_at=now))
+    for subject in (party, _by_anybody(party)):
+        connection.execute(_FORGIVE, {"this": subject})
 
 
 def _by_anybody(party: int) -> int:
@@ -197,23 +184,60 @@ def locked_until(connection: Connection, subjects: Collection[int], now: int) ->
     return {row.subject: row.locked_until for row in connection.execute(query)}
 
 
-def _begin_attempt(connection: Connection, subject: int, party: int, now: int, wrong_since: int) -> tuple[str | None, int] | None:
-    """Counts the attempt under `subject` as wrong; returns the hash of the party's PIN and the count.
+class _Attempt(NamedTuple):
+    """One that begins, counted under `subject`, at the PIN of `party`. `now`, `wrong_since`: ns."""
 
-    Counts nothing, and refuses with PinLocked; or returns None when the last one was wrong and came after `wrong_since`.
+    subject: int
+    party: int
+    now: int
+    wrong_since: int
+
+
+def _begin_attempts(connection: Connection, batch: list[_Attempt]) -> list[tuple[str | None, int] | PinLocked | None]:
+    """Counts each attempt as wrong; answers the PIN's hash and the count.
+
+    Counts nothing, and answers PinLocked; or None when the last one was wrong and came after `wrong_since`.
     """
-    row = connection.execute(select(pin_attempts).where(pin_attempts.c.subject == subject)).one_or_none()
+    return [_begin_attempt(connection, *attempt) for attempt in batch]
+
+
+def _begin_attempt(
+    connection: Connection, subject: int, party: int, now: int, wrong_since: int
+) -> tuple[str | None, int] | PinLocked | None:
+    row = connection.execute(_ATTEMPTS, {"this": subject}).one_or_none()
     if row is None:
-        connection.execute(insert(pin_attempts), {"subject": subject, "wrong_count": 0, "locked_until": 0, "last_at": now})
+        connection.execute(_ADD, {"subject": subject, "wrong_count": 0, "locked_until": 0, "last_at": now})
     elif row.locked_until > now:
-        raise PinLocked(locked_until=row.locked_until)
+        return PinLocked(locked_until=row.locked_until)
     elif row.wrong_count and row.last_at > wrong_since:
         return None
     wrong_count = 1 if row is None else row.wrong_count + 1
     lock_s = min(LOCK_S_MIN << min(wrong_count - ATTEMPTS_MAX, 20), LOCK_S_MAX) if wrong_count >= ATTEMPTS_MAX else 0
     values = {"wrong_count": wrong_count, "locked_until": now + lock_s * NANOSECONDS if lock_s else 0, "last_at": now}
-    connection.execute(update(pin_attempts).where(pin_attempts.c.subject == subject).values(values))
-    return connection.execute(select(pins.c.hash).where(pins.c.party == party)).scalar_one_or_none(), wrong_count
+    connection.execute(_COUNT, values | {"this": subject})
+    return connection.execute(_HASH, {"this": party}).scalar_one_or_none(), wrong_count
+
+
+class _Right(NamedTuple):
+    """A right PIN of `party`, whose attempt was counted under `subject`, at `now` (ns)."""
+
+    subject: int
+    party: int
+    now: int
+
+
+def _were_right(connection: Connection, batch: list[_Right]) -> list[None]:
+    """Forgives what was counted. The party's own row says when its PIN was used last, on whatever channel."""
+    for subject, party, now in batch:
+        connection.execute(_FORGIVE, {"this": subject})
+        if subject == party:
+            continue
+        row = connection.execute(_ATTEMPTS, {"this": party}).one_or_none()
+        if row is None:
+            connection.execute(_ADD, {"subject": party, "wrong_count": 0, "locked_until": 0, "last_at": now})
+        elif not row.wrong_count:
+            connection.execute(_USED, {"this": party, "last_at": now})
+    return [None] * len(batch)
 
 
 def _matches(hasher: PasswordHasher, hash_: str, pin: str) -> bool:
@@ -221,3 +245,12 @@ def _matches(hasher: PasswordHasher, hash_: str, pin: str) -> bool:
         return hasher.verify(hash_, pin)
     except VerifyMismatchError:
         return False
+
+
+_THIS = pin_attempts.c.subject == bindparam("this")
+_ATTEMPTS = select(pin_attempts).where(_THIS)
+_ADD = insert(pin_attempts)
+_COUNT = update(pin_attempts).where(_THIS).values({name: bindparam(name) for name in ("wrong_count", "locked_until", "last_at")})
+_FORGIVE = update(pin_attempts).where(_THIS).values(wrong_count=0, locked_until=0)
+_USED = update(pin_attempts).where(_THIS).values(last_at=bindparam("last_at"))
+_HASH = select(pins.c.hash).where(pins.c.party == bindparam("this"))

@@ -18,8 +18,8 @@ import re
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy.sql.elements import BindParameter, ColumnElement
 
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import Malformed, NotFound, NotInThisState, UnknownDevice
@@ -184,13 +184,15 @@ class SimChanges:
         tell_everywhere(connection, self._context.clock, party, "sim_change_lifted")
 
 
-def _standing(party: int, now: int) -> tuple[ColumnElement[bool], ...]:
+def _standing(party: int | BindParameter[int], now: int | BindParameter[int]) -> tuple[ColumnElement[bool], ...]:
     return sim_changes.c.party == party, sim_changes.c.until > now, sim_changes.c.lifted_at.is_(None)
 
 
+_NEWEST = select(sim_changes).where(*_standing(bindparam("of"), bindparam("now"))).order_by(sim_changes.c.until.desc()).limit(1)
+
+
 def _newest(connection: Connection, party: int, now: int) -> SimChange | None:
-    query = select(sim_changes).where(*_standing(party, now)).order_by(sim_changes.c.until.desc()).limit(1)
-    row: Row[tuple[object, ...]] | None = connection.execute(query).one_or_none()
+    row: Row[tuple[object, ...]] | None = connection.execute(_NEWEST, {"of": party, "now": now}).one_or_none()
     return None if row is None else SimChange(id=row.id, party=row.party, source=row.source, at=row.at, until=row.until)
 
 

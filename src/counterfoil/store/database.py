@@ -395,18 +395,28 @@ def _run_group(connection: Connection, fn: Callable[..., Any], works: list[Work]
 
 def _run_in_savepoint(connection: Connection, fn: Callable[[Connection], T]) -> tuple[T | None, Exception | None]:
     """The result of `fn`, or what it raised after undoing what it wrote. Raises outages: they concern the whole batch."""
-    connection.exec_driver_sql("SAVEPOINT work")
+    _carry_out(connection, "SAVEPOINT work")
     try:
         result = fn(connection)
         assert connection.in_transaction(), "a function of the store neither commits nor rolls back"
-        connection.exec_driver_sql("RELEASE SAVEPOINT work")
+        _carry_out(connection, "RELEASE SAVEPOINT work")
     except Exception as error:  # the caller is told; the others in the batch are not concerned
         if isinstance(error, DBAPIError) and is_outage(error):
             raise
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT work")
-        connection.exec_driver_sql("RELEASE SAVEPOINT work")
+        _carry_out(connection, "ROLLBACK TO SAVEPOINT work")
+        _carry_out(connection, "RELEASE SAVEPOINT work")
         return None, error
     return result, None
+
+
+def _carry_out(connection: Connection, sql: str) -> None:
+    """A statement that frames others, at the driver's own cost: there are three to every small write. Raises what SQLAlchemy raises."""
+    driver: Any = connection.connection.driver_connection
+    base: type[Exception] = connection.dialect.loaded_dbapi.Error
+    try:
+        driver.execute(sql)
+    except base as error:
+        raise DBAPIError.instance(sql, None, error, base, dialect=connection.dialect) from error
 
 
 def answer(outcomes: list[tuple[Work, Any, Exception | None]]) -> None:
@@ -465,6 +475,6 @@ def _create_engine(url: URL, *, writer: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+        _carry_out(connection, "BEGIN IMMEDIATE" if writer else "BEGIN")
 
     return engine

@@ -44,8 +44,8 @@ ROUTE = "/ussd/{name}/{secret}"
 """What logs and metrics call every one of these addresses."""
 BODY_SIZE_MAX = 16_384
 """Bytes of a gateway's request: a long session's whole transcript, and room for what else gateways send."""
-HOPS_PER_S = 200
-"""Of one gateway, in the long run."""
+HOPS_PER_S = 500
+"""Of one gateway, in the long run: what 2,500 people type who think for five seconds, and more than two cores answer."""
 HOPS_BURST = 2_000
 HOPS_AT_ONCE_MAX = 4_000
 """Hops that wait for their screens, those included whose gateway has stopped waiting."""

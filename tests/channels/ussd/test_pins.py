@@ -6,10 +6,13 @@ import asyncio
 import io
 import logging
 import random
+import threading
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import structlog
+from argon2 import PasswordHasher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -313,3 +316,38 @@ async def test_no_walk_through_the_screens_raises_or_moves_money_without_a_pin_s
     await walk([(0, text) for _ in range(3) for text in ("00", "1", rose.address, f"{dice.randint(1, 9)}", PIN, "dial")], True)
     assert kofi.balance() < 100_000
     assert {"confirm_pay", "paid"} <= set(SCREENS)
+
+
+class Held(PasswordHasher):
+    """Looks at no PIN until a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=2, memory_cost=19_456, parallelism=1)
+        self.asked, self.let = threading.Event(), threading.Event()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        self.asked.set()
+        assert self.let.wait(60), "somebody waited for a PIN that was not theirs"
+        return super().verify(hash, password)
+
+
+@asynchronous
+async def test_whoever_types_no_pin_waits_for_nobodys(scheme: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:
+    payers = [await scheme.simple_phone(funds=10_000) for _ in range(2 * pins.THREADS_MAX)]
+    kofi, rose = await scheme.simple_phone(funds=10_000), await scheme.customer("Rose")
+    phones = [Phone(scheme.services.ussd, person.address) for person in payers]
+    for phone in phones:
+        await phone.go("1", rose.address, "5")
+    held = Held()
+    monkeypatch.setattr(scheme.services.parties.pins, "_hasher", held)
+    try:
+        waiting = asyncio.gather(*(phone.type(PIN) for phone in phones))
+        async with asyncio.timeout(60):
+            while not held.asked.is_set():
+                await asyncio.sleep(0.001)
+        other = Phone(scheme.services.ussd, kofi.address)
+        assert (await other.go("1", rose.address, "7")).startswith("To Rose: 7.00 USD")
+        assert not waiting.done()
+    finally:
+        held.let.set()
+    assert all(text.startswith("Paid: 5.00 USD to Rose") or "on its way" in text for text in await waiting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from counterfoil.parties.tables import parties
 from counterfoil.payments.orders import Order
 from counterfoil.payments.service import Payments
 from counterfoil.payments.types import Receipt
+from counterfoil.store.database import Store, Work
 from tests.channels.ussd.phone import Phone
 from tests.scheme import Person, Scheme, opened
 
@@ -531,19 +533,51 @@ async def test_sessions_are_forgotten_after_a_day(scheme: Scheme) -> None:
     await running
 
 
+def written_by(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the store is asked to write from now on, by the names of the functions; what looks after events beside is left out."""
+    written: list[str] = []
+    enqueue = store._enqueue
+
+    def listening(fn: Callable[..., Any], item: Any, *, together: bool) -> asyncio.Future[Any]:
+        name = f"{fn.__module__.removeprefix('counterfoil.')}.{fn.__qualname__}"
+        if not name.startswith(("payments.feed", "channels.outbox", "channels.sms", "channels.push")):
+            written.append(name)
+        return enqueue(fn, item, together=together)
+
+    monkeypatch.setattr(store, "_enqueue", listening)
+    return written
+
+
 @asynchronous
-async def test_a_hop_writes_once_and_a_payment_twice(scheme: Scheme) -> None:
-    kofi, rose, _ = await two(scheme)
-    written = []
-
-    class Counting(Ussd):
-        async def keep(self, kept: Kept) -> None:
-            written.append(kept.answer is not None)
-            await super().keep(kept)
-
-    phone = Phone(engine(scheme, Counting), kofi.address)
+async def test_a_hop_writes_once_and_a_payment_twice(scheme: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And beside these, a PIN its attempt and its pardon, and a payment itself: each is one more flush that somebody waits for."""
+    kofi, rose, phone = await two(scheme)
+    kept, attempt, pardon = (
+        "channels.ussd.sessions.keep", "parties.pins._begin_attempts", "parties.pins._forgive_each",
+    )  # fmt: skip
+    written = written_by(scheme.services.store, monkeypatch)
     await phone.go("5", PIN, "00", *paying(rose))
-    assert written == [True] * 7
+    assert written == [kept, kept, attempt, pardon, kept, kept, kept, kept, kept]
     written.clear()
     await phone.type(PIN)
-    assert written == [False, True]
+    assert written == [kept, attempt, pardon, "payments.records.keep", kept]
+    assert phone.screen.text.startswith("Paid")
+    assert kofi.balance() == 10_000 - 1_250
+
+
+@asynchronous
+async def test_hops_that_come_together_are_kept_together(scheme: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = [await scheme.simple_phone() for _ in range(20)]
+    store, batches = scheme.services.store, list[int]()
+    commit = store._commit_batch
+
+    async def counting(batch: list[Work]) -> None:
+        batches.append(sum(work.fn is sessions.keep for work in batch))
+        await commit(batch)
+
+    monkeypatch.setattr(store, "_commit_batch", counting)
+    phones = [Phone(scheme.services.ussd, person.address) for person in people]
+    await asyncio.gather(*(phone.dial() for phone in phones))
+    await asyncio.gather(*(phone.type("1") for phone in phones))
+    assert sum(batches) == 40
+    assert sum(bool(kept) for kept in batches) <= 6, batches

@@ -10,6 +10,7 @@ Source: GSM 04.80 §4 and 3GPP TS 23.038 §5 (160 octets, which hold 182 septets
 
 from __future__ import annotations
 
+import functools
 import itertools
 import unicodedata
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ SEPTETS_MAX = 160
 """Of one screen in GSM-7: networks carry 182, but some operators and gateways pass on no more than 160."""
 UNITS_MAX = 80
 """Of one screen in UCS-2: 16 bits each."""
+PIECES_MAX = 2_048
+"""Lines that are remembered as they were measured: most of a screen is the same for everybody."""
 NAME_SHOWN_MAX = 20
 """Characters of a name, an emoji counts two; a longer one ends in an ellipsis."""
 
@@ -77,6 +80,7 @@ class _Piece(NamedTuple):
     units: int
 
 
+@functools.lru_cache(maxsize=PIECES_MAX)
 def _piece(text: str) -> _Piece:
     small, wide = without_marks(text), plain_marks(text)
     if is_gsm7(small):

@@ -245,7 +245,7 @@ class Ussd:
     async def keep(self, kept: Kept) -> None:
         """Writes a session as it is now."""
         kept.seen_at = self._clock.now_ns()
-        await self._store.write(lambda connection: sessions.keep(connection, kept))
+        await self._store.write_together(sessions.keep, kept)
 
     @property
     def house(self) -> House:

@@ -7,7 +7,7 @@ marks     of the last hops, where the gateway has such
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from counterfoil.channels.ussd.tables import ussd_sessions
 from counterfoil.channels.ussd.types import TYPED_SIZE_MAX, Hop
@@ -124,30 +124,29 @@ class Kept(msgspec.Struct):
 
 def find(connection: Connection, gateway: str, session: str) -> Kept | None:
     """The session, or None."""
-    this = (ussd_sessions.c.gateway == gateway) & (ussd_sessions.c.session == session)
-    row = connection.execute(select(ussd_sessions).where(this)).one_or_none()
+    row = connection.execute(_FIND, {"this_gateway": gateway, "this_session": session}).one_or_none()
     return None if row is None else _kept(row)
 
 
 def newest(connection: Connection, number: str, since: int) -> Kept | None:
     """The newest session of a number, unless it was seen before `since` (ns)."""
-    query = select(ussd_sessions).where(ussd_sessions.c.number == number, ussd_sessions.c.seen_at >= since)
-    row = connection.execute(query.order_by(ussd_sessions.c.seen_at.desc()).limit(1)).one_or_none()
+    row = connection.execute(_NEWEST, {"number": number, "since": since}).one_or_none()
     return None if row is None else _kept(row)
 
 
-def keep(connection: Connection, kept: Kept) -> None:
-    """Writes the session as it is now."""
-    this = (ussd_sessions.c.gateway == kept.gateway) & (ussd_sessions.c.session == kept.session)
-    values = {
-        "number": kept.number,
-        "state": msgspec.json.encode(kept.state).decode(),
-        "answer": kept.answer,
-        "ends": kept.ends,
-        "seen_at": kept.seen_at,
-    }
-    if connection.execute(update(ussd_sessions).where(this).values(values)).rowcount == 0:
-        connection.execute(insert(ussd_sessions), values | {"gateway": kept.gateway, "session": kept.session})
+def keep(connection: Connection, batch: list[Kept]) -> list[None]:
+    """Writes the sessions as they are now."""
+    for kept in batch:
+        values = {
+            "number": kept.number,
+            "state": msgspec.json.encode(kept.state).decode(),
+            "answer": kept.answer,
+            "ends": kept.ends,
+            "seen_at": kept.seen_at,
+        }
+        if connection.execute(_CHANGE, values | {"this_gateway": kept.gateway, "this_session": kept.session}).rowcount == 0:
+            connection.execute(_ADD, values | {"gateway": kept.gateway, "session": kept.session})
+    return [None] * len(batch)
 
 
 def remove_old(connection: Connection, before: int) -> int:
@@ -162,3 +161,16 @@ def _kept(row: Row[tuple[object, ...]]) -> Kept:
 
 def _mark(hop: Hop) -> str:
     return hop.mark[:MARK_SIZE_MAX].encode("ascii", "backslashreplace").decode()
+
+
+# Made once: to put one together takes Core longer than the database takes to carry it out.
+_THIS = (ussd_sessions.c.gateway == bindparam("this_gateway")) & (ussd_sessions.c.session == bindparam("this_session"))
+_FIND = select(ussd_sessions).where(_THIS)
+_NEWEST = (
+    select(ussd_sessions)
+    .where(ussd_sessions.c.number == bindparam("number"), ussd_sessions.c.seen_at >= bindparam("since"))
+    .order_by(ussd_sessions.c.seen_at.desc())
+    .limit(1)
+)
+_CHANGE = update(ussd_sessions).where(_THIS).values({name: bindparam(name) for name in ("number", "state", "answer", "ends", "seen_at")})
+_ADD = insert(ussd_sessions)
