@@ -84,6 +84,7 @@ GOALS = (
     Goal("payments beside plain django-hordak", 5, None, "times", times_the_best("peers.hordak-plain")),
     Goal("payments beside django-hordak with a check of the balance", 20, 10, "times", times_the_best("peers.hordak-checked")),
     Goal("memory of 2 workers and all else, 100,000 accounts", 200, 300, "MB", median("workers.2.memory"), at_least=False),
+    Goal("USSD, 1,000 sessions at once, 5 s of thinking, p99 of a hop", 200, None, "ms", median("ussd.http-5s.p99"), at_least=False),
     *(Goal(f"loss of rate at 10,000,000 accounts, {engine}", 20, None, "%", loss_percent(engine), at_least=False) for engine in ENGINES),
 )
 
@@ -113,7 +114,7 @@ WORDS = {
     "payments": "Without the log. Closed loop for capacity, open loop (2,000/s, Poisson arrivals) for latency; 3 % refused or repeated, half of the payments to one shop. `one-commit-each` is the same server with batches of one. How it is done: [bench/payments.py](../../bench/payments.py).",
     "log": "With and without the publisher's process on the same cores, and how long the log is behind when the load ends.",
     "workers": "`counterfoil serve --workers N` with the log, 100,000 accounts in the ledger; 0 is one process for everything. `processor` is the processor time of all its processes for one payment, `memory` that of all of them together.",
-    "ussd": "A hop, from what is typed to the next screen: dial, send, number, amount, PIN, with five seconds of thinking between; one hop of five checks a PIN by argon2id and pays. `alone` is one session after the other; `engine` is the service in its process, `http` the callback of Africa's Talking's kind, each with all sessions at once. How it is done: [bench/ussd.py](../../bench/ussd.py).",
+    "ussd": "A hop, from what is typed to the next screen: dial, send, number, amount, PIN, with so many seconds of thinking between, on average; one hop of five checks a PIN by argon2id and pays, and `pin-p99` is of these alone. `alone` is one session after the other; `engine` is the service in its process, `http` the callback of Africa's Talking's kind, each with all sessions at once and the load on the same cores. `processor` is the server's processor time of a hop, its threads included. How it is done: [bench/ussd.py](../../bench/ussd.py).",
     "peers": "Not equal work: a payment of ours is an order over HTTP with its signature, limits, fee, store, log and receipt; the peers are called without HTTP and signature, by 8 clients and by as many as ours, and do one transfer. `hot`: half of the payments to one account, as ours always are. `ledger-` is our ledger alone, called in the process. What the peers are and how they are asked: [bench/peers.py](../../bench/peers.py).",
     "growth": "Two ledgers of each engine beside each other: one stays at 10,000 accounts (`beside`), the other grows. `rate` is of batches of 8,000 with any two accounts, `rate-skewed` where the account of rank r is drawn with a weight of about 1/r, p50 and p99 of single transfers that arrive at 2,000/s. `memory` is our process's, `server-memory` the server's. How it is done: [bench/growth.py](../../bench/growth.py).",
     "soak": "A whole server with two workers under an open loop; each run is a minute. How it is done: [bench/soak.py](../../bench/soak.py).",
