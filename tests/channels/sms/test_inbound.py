@@ -35,8 +35,12 @@ STRANGER = "+254733000111"
 class WaitingClock(MovedClock):
     """Time that passes at once, for those who measure it as well."""
 
+    newest_ns = 0
+
     def monotonic_ns(self) -> int:
-        return super().monotonic_ns() + int(self.offset_s * 1_000_000_000)
+        """Never goes back, whatever the time of day does."""
+        self.newest_ns = max(self.newest_ns, super().monotonic_ns() + int(self.offset_s * 1_000_000_000))
+        return self.newest_ns
 
 
 class Phones:
@@ -424,7 +428,7 @@ async def test_the_note_of_whoever_asks_is_read_before_it_is_agreed_to_and_stand
     await phones.agree(me.address, question)
     [entry] = await phones.services.history.page(me.account, limit=1)
     assert entry.payment is not None
-    assert entry.payment.memo == "twelve \u202eeggs of the brown hen next door"
+    assert entry.payment.memo == "twelve eggs of the brown hen next door"
 
 
 async def test_the_pin_is_in_no_file_and_in_no_line_of_the_log(
