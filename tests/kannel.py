@@ -59,7 +59,7 @@ class Kannel:
         self.folder = folder
         self._callback = callback
         ports = _free_ports(4)
-        self.network_port, self._boxes, self._sendsms, admin = ports
+        self._smsc, self._boxes, self._sendsms, admin = ports
         self._processes: dict[str, tuple[subprocess.Popen[bytes], Watch]] = {}
         self._phones = 0
         self._configuration = folder / "kannel.conf"
@@ -72,8 +72,13 @@ class Kannel:
             assert theirs in configuration, theirs
             configuration = configuration.replace(theirs, str(ours))
         self._configuration.write_text(
-            configuration.replace("group = smsbox", f"{NETWORK.format(port=self.network_port)}\ngroup = smsbox", 1), "utf-8"
+            configuration.replace("group = smsbox", f"{NETWORK.format(port=self._smsc)}\ngroup = smsbox", 1), "utf-8"
         )
+
+    @property
+    def network_port(self) -> int:
+        """Where the network connects."""
+        return self._smsc
 
     def call(self, callback: str) -> None:
         """Where reports and texts go from the next start on."""
@@ -93,7 +98,7 @@ class Kannel:
     def start_bearerbox(self) -> None:
         self._start("bearerbox", ["/usr/sbin/bearerbox", str(self._configuration)])
         _wait_for_port(self._boxes)
-        _wait_for_port(self.network_port)
+        _wait_for_port(self._smsc)
 
     def start_smsbox(self) -> None:
         self._start("smsbox", ["/usr/sbin/smsbox", str(self._configuration)])
@@ -105,7 +110,7 @@ class Kannel:
         `through`: a port of somebody who stands in between.
         """
         self._phones += 1
-        command = [str(FAKE_SMSC), "-H", "127.0.0.1", "-r", str(through or self.network_port), "-i", "0.05", "-m", str(len(texts))]
+        command = [str(FAKE_SMSC), "-H", "127.0.0.1", "-r", str(through or self._smsc), "-i", "0.05", "-m", str(len(texts))]
         self._start(f"network-{self._phones}", [*command, *(texts or ("1 2 text x",))])
 
     def take(self, text: str) -> None:

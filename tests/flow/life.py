@@ -23,6 +23,7 @@ from counterfoil.payments.fees import PaidBy
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.receipt_codes import Coded, belongs, parse_code
 from counterfoil.payments.requests import RequestState
+from counterfoil.payments.types import AuthorisationClass
 from counterfoil_verify.__main__ import main as verifier
 from counterfoil_verify.policy import Policy
 from counterfoil_verify.receipt import check_receipt
@@ -182,6 +183,7 @@ async def live(town: Town, way: Way, *, after_sending: Callable[[], Awaitable[No
         await after_sending()
     await way.buy(town.shop_code, 1_250, PIN, shows="Corner shop")
     await town.until(lambda: shop.balance() == BALANCES["shop"])
+    await _countersigned(town)
 
     await way.ask(rose.address, 1_500, PIN, shows="Rose Wanjiru")
     [asked] = await _waited(town, rose)
@@ -228,6 +230,14 @@ async def live(town: Town, way: Way, *, after_sending: Callable[[], Awaitable[No
     await town.until(_not(town.is_locked))
     await way.send(rose.address, 100, NEW_PIN, shows="Rose Wanjiru")
     await town.until(lambda: ama.balance() == LEFT)
+
+
+async def _countersigned(town: Town) -> None:
+    """What the shop's wallet does in the background with what was paid to it by PIN."""
+    [_, paid] = await town.services.history.page(town.shop.account, limit=2)
+    assert paid.payment is not None
+    if paid.payment.authorisation is AuthorisationClass.PIN:
+        await town.shop.countersign(await town.services.payments.receipt(paid.payment.id, town.shop.account))
 
 
 async def _waited(town: Town, person: Person) -> list[Any]:
@@ -291,10 +301,17 @@ async def check_books(town: Town, way: Way, *, by_pin: Collection[str], codes: C
     assert set(proven) <= set(map(_proof_of, RECEIPTS))
     assert codes is not None or len(set(found)) == len(RECEIPTS), "each once"
     page = (await town.site.client.get("/proof")).text
-    days = re.findall(r'<time datetime="[0-9-]{10}">.*?<td class="amount">([0-9,]+)</td><td class="amount">([0-9.,]+)</td>', page)
-    assert sum(int(count) for count, _ in days) == len(by_pin)
-    assert sum(round(float(amount.replace(",", "")) * 100) for _, amount in days) == sum(DEBITS[step] for step in by_pin)
+    assert _sums(page, columns=2) == (len(by_pin), sum(DEBITS[step] for step in by_pin))
+    assert _sums(page, columns=3) == ((1, DEBITS["buy"], 1) if "buy" in by_pin else (0, 0, 0))
     return found
+
+
+def _sums(page: str, *, columns: int) -> tuple[int, ...]:
+    """Of a table on the public page, over all days: payments by PIN and what they took, or those to shops and how many are countersigned."""
+    cells = '<td class="amount">([0-9,.]+)</td>' * columns
+    rows = re.findall(f'<time datetime="[0-9-]{{10}}">[0-9-]{{10}}</time></td>{cells}</tr>', page)
+    assert len(rows) == 7, page
+    return tuple(sum(int(re.sub("[,.]", "", row[place])) for row in rows) for place in range(columns))
 
 
 def found_in(texts: list[str]) -> list[str]:

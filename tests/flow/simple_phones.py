@@ -156,16 +156,17 @@ class Texted:
         self.town = town
         self._line = line
 
-    async def write(self, action: Action, *words: str, shows: str = "") -> str:
+    async def write(self, action: Action, *words: str, shows: str = "", code: bool = False) -> str:
         """Writes a command in her language; the text that answers it, if one is waited for by what it `shows`."""
-        return await self._say(" ".join((WORDS[action][self.town.language.code][0], *words)), shows)
+        return await self._say(" ".join((WORDS[action][self.town.language.code][0], *words)), shows, code=code)
 
-    async def _say(self, text: str, shows: str) -> str:
+    async def _say(self, text: str, shows: str, *, code: bool = False) -> str:
+        """`code`: what is waited for has one, and is no other text that came meanwhile."""
         before, found = len(self._line.texts()), list[str]()
         await self._line.write(text)
 
         def is_told() -> bool:
-            found[:] = [each for each in self._line.texts()[before:] if shows in each]
+            found[:] = [each for each in self._line.texts()[before:] if shows in each and (not code or QUESTION.search(each))]
             return bool(found)
 
         if shows:
@@ -174,7 +175,7 @@ class Texted:
 
     async def _agree(self, pins: str, action: Action, *words: str, shows: tuple[str, ...] = (), then: str = "") -> str:
         """Writes a command, reads the question, and texts back its code."""
-        question = await self.write(action, *words, shows="PIN")
+        question = await self.write(action, *words, shows="PIN", code=True)
         assert all(each in question for each in shows), question
         code = QUESTION.search(question)
         assert code is not None, question
@@ -305,6 +306,7 @@ class KannelLine:
         self.kannel = kannel
         self._is_there = asyncio.Event()
         self._to_bearerbox: asyncio.StreamWriter
+        self._copying: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[KannelLine]:
@@ -313,16 +315,17 @@ class KannelLine:
             self.kannel.start_network(through=server.sockets[0].getsockname()[1])
             await self._is_there.wait()
             yield self
-            self._to_bearerbox.transport.abort()
         finally:
             server.close()
+            for task in self._copying:
+                task.cancel()
+            await asyncio.gather(*self._copying, return_exceptions=True)
+            await server.wait_closed()
 
     async def _connect(self, phones: asyncio.StreamReader, to_phones: asyncio.StreamWriter) -> None:
         bearerbox, self._to_bearerbox = await asyncio.open_connection("127.0.0.1", self.kannel.network_port)
+        self._copying |= {asyncio.create_task(_copy(phones, self._to_bearerbox)), asyncio.create_task(_copy(bearerbox, to_phones))}
         self._is_there.set()
-        with contextlib.suppress(ConnectionError):
-            await asyncio.gather(_copy(phones, self._to_bearerbox), _copy(bearerbox, to_phones))
-        to_phones.transport.abort()
 
     async def write(self, text: str) -> None:
         content = f"text {text}" if text.isascii() else f"ucs2 {quote_from_bytes(text.encode('utf-16-be'))}"
@@ -341,6 +344,10 @@ class KannelLine:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65_536):
-        writer.write(data)
-    writer.close()
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
