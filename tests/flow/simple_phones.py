@@ -16,6 +16,7 @@ from counterfoil.channels.gateways.smpp_pdu import text_of
 from counterfoil.channels.sms.commands import WORDS, Action
 from counterfoil.channels.sms.encoding import is_gsm7, septets
 from counterfoil.channels.ussd.fitting import writable
+from counterfoil.channels.ussd.repeats import LATE_S
 from counterfoil.channels.ussd.screens import ASK
 from tests.channels.gateways.smsc import Smsc, eventually, option
 from tests.flow.life import NUMBER, Town
@@ -53,9 +54,16 @@ class Dialled:
         return await self._type(*typed)
 
     async def _type(self, *typed: str) -> str:
+        """A gateway that numbers no hops may seem to repeat what is typed twice within LATE_S. Then the same screen stays: who sees it
+        takes more time, and types again."""
         for each in typed:
             assert not self.ends, f"{each!r} typed after {self.shown!r}"
+            before = self.shown
             self.shown, self.ends = await self._phone.type(each)
+            if self.shown == before:
+                self.town.site.wait(LATE_S)
+                self.shown, self.ends = await self._phone.type(each)
+            assert self.shown != before, f"{each!r} typed in vain: {before}"
         return self.shown
 
     async def _choose(self, words: str) -> str:

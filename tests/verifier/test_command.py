@@ -143,7 +143,7 @@ def test_a_bug_of_ours_refutes_nobody(placed: Place, monkeypatch: pytest.MonkeyP
     assert b"a bug of counterfoil-verify: ZeroDivisionError" in capsysbinary.readouterr().out
 
 
-REPLAY = ("audit", "auditor", "book", "keys", "law", "spending")
+REPLAY = ("audit", "auditor", "book", "keys", "law", "shops", "spending")
 
 
 def test_it_shares_no_code_with_the_server_and_needs_one_library() -> None:
@@ -161,10 +161,10 @@ def test_it_shares_no_code_with_the_server_and_needs_one_library() -> None:
 
 
 def test_it_can_be_read_in_an_evening() -> None:
-    """Under 1,000 lines of code without the auditor's replay, and two thirds as many again with it."""
+    """Under 1,000 lines of code without the auditor's replay, and five sixths as many again with it."""
     counted = {path.stem: lines_of_code(path) for path in FILES}
     assert sum(count for name, count in counted.items() if name not in REPLAY) < 1_000, counted
-    assert sum(counted.values()) < 1_660, counted
+    assert sum(counted.values()) < 1_800, counted
     assert max(len(path.read_text().splitlines()) for path in FILES) < 400
 
 

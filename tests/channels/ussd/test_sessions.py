@@ -553,7 +553,7 @@ async def test_a_hop_writes_once_and_a_payment_twice(scheme: Scheme, monkeypatch
     """And beside these, a PIN its attempt and its pardon, and a payment itself: each is one more flush that somebody waits for."""
     kofi, rose, phone = await two(scheme)
     kept, attempt, pardon = (
-        "channels.ussd.sessions.keep", "parties.pins._begin_attempts", "parties.pins._forgive_each",
+        "channels.ussd.sessions.keep", "parties.pins._begin_attempts", "parties.pins._were_right",
     )  # fmt: skip
     written = written_by(scheme.services.store, monkeypatch)
     await phone.go("5", PIN, "00", *paying(rose))
