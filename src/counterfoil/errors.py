@@ -256,6 +256,12 @@ class NotInThisState(Conflict):
     """This is no longer possible: it has already been answered, ended or changed."""
 
 
+class TooManyWatchers(Conflict):
+    """An account has three watchers at most. Take one of them away first."""
+
+    retry = Retry.CHANGE
+
+
 class UnknownFormat(Conflict):
     """This file was written by another program, or by a later version of this one."""
 

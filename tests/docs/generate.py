@@ -115,6 +115,12 @@ SMS_USES = {
     Action.YES: ("amount", "Pays the newest request. The amount only where the request leaves it open."),
     Action.NO: ("", "Declines the newest request. At once: nothing moves."),
     Action.LOCK: ("PIN", "Nothing leaves the account any more, until it is unlocked, here or on the USSD menu."),
+    Action.WATCH: ("number", "Asks somebody to watch over the account, or keeps who was taken away. The answer has the name and a code."),
+    Action.UNWATCH: ("number", "Takes a watcher away, with a code. They are told at once, and told everything until the delay is over."),
+    Action.WATCHERS: ("PIN", "Who watches over the account, and over whom its holder watches."),
+    Action.ACCEPT: ("number", "Agrees to watch over the account of whoever asked last, or of the one who is named. The answer has a code."),
+    Action.DECLINE: ("number", "Declines to watch. At once: nothing was told yet."),
+    Action.LEAVE: ("number", "Watches over somebody no more, with a code: they are told."),
     Action.LANGUAGE: ("code", "The language in which we write, such as EN, KO or FR."),
     Action.UNLOCK: ("", "Lifts what the holder has locked, on a code and the PIN; what staff have frozen stays."),
     Action.PIN: ("", "Another PIN. The answer has a code; code, old PIN and new PIN are texted back: `4821 2580 13579`."),
@@ -138,7 +144,7 @@ def sms_commands_page() -> str:
         not, in full width or not; a payee is a phone number, with spaces or not, `@handle` or a merchant's seven digits; an
         amount may have a decimal comma and the currency's code.
 
-        A text can be sent in anybody's name. So what moves money or asks for it is answered with a code of four digits, and
+        A text can be sent in anybody's name. So what moves money or asks for it, and what begins or ends watching, is answered with a code of four digits, and
         is done when the same number texts back the code and the PIN, `4821 2580`, within ten minutes. A wrong code ends the
         question, and three of them in an hour end the hour; only the newest question counts; the same answer again pays
         once. A wrong PIN counts as one on a page does, and locks no USSD. What only shows something takes the PIN. Texts with a PIN stay on the phone

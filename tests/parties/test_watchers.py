@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from counterfoil.errors import Forbidden, Malformed, NotFound, NotInThisState, PartyNotFound, TooMany, WrongPin
+from counterfoil.errors import Forbidden, Malformed, NotFound, NotInThisState, PartyNotFound, TooMany, TooManyWatchers, WrongPin
 from counterfoil.parties import tables
 from counterfoil.parties.happenings import TOLD, Happenings
 from counterfoil.parties.journal import WATCHED
@@ -181,11 +181,11 @@ async def test_watchers_are_for_people_and_three_at_most(scheme: Scheme, kofi: H
     with pytest.raises(PartyNotFound):
         await scheme.parties.watchers.choose(kofi.party, "+254799999999", by=kofi.party)
     chosen = [await scheme.parties.watchers.choose(kofi.party, address(body), by=kofi.party) for body in bodies[:WATCHERS_MAX]]
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyWatchers):
         await scheme.parties.watchers.choose(kofi.party, address(bodies[-1]), by=kofi.party)
     await scheme.parties.watchers.accept(chosen[0].id, watcher=bodies[0].party)
     await scheme.parties.watchers.take_away(chosen[0].id, party=kofi.party, by=kofi.party)
-    with pytest.raises(TooMany):  # who is on their way out still has the place: three new ones would have pushed nobody out
+    with pytest.raises(TooManyWatchers):  # who is on their way out still has the place: three new ones would have pushed nobody out
         await scheme.parties.watchers.choose(kofi.party, address(bodies[-1]), by=kofi.party)
     scheme.clock.pass_seconds(NOTICE_S)
     await scheme.parties.watchers.choose(kofi.party, address(bodies[-1]), by=kofi.party)
@@ -307,7 +307,7 @@ async def test_whatever_the_order_three_at_most_watch_and_none_is_lost_from_sigh
                         await mine.take_away(found.id, party=kofi.party, by=kofi.party)
                     else:
                         await getattr(mine, action)(found.id, watcher=other.party)
-            except (TooMany, NotInThisState):
+            except (TooMany, TooManyWatchers, NotInThisState):
                 pass
             after = await mine.of(kofi.party)
             watching = {each.watcher for each in after if each.state is WatcherState.WATCHING}

@@ -112,6 +112,16 @@ def test_upgrading_to_the_newest_form_gives_the_tables_of_the_program(new_url: C
     assert look(older, described) == tables, "version by version"
 
 
+def test_what_waits_for_a_code_by_text_is_kept_when_its_table_is_made_anew(url: str) -> None:
+    migrate(url, "0013")
+    row = "(decode_id, '+254700000001', 'pay', '4821', decode_id, 1, 2, 'open')".replace("decode_id", "CAST('0123456789abcdef' AS {})")
+    kind = "BLOB" if url.startswith("sqlite") else "BYTEA"
+    look(url, lambda connection: connection.exec_driver_sql(f"INSERT INTO sms_drafts VALUES {row.format(kind, kind)}"))
+    migrate(url)
+    query = "SELECT number, kind, code, outcome FROM sms_drafts"
+    assert look(url, lambda connection: connection.exec_driver_sql(query).all()) == [("+254700000001", "pay", "4821", "open")]
+
+
 def test_there_is_no_other_version() -> None:
     assert (*REVISIONS, newest_revision()) == tuple(
         sorted(script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions())

@@ -33,17 +33,38 @@ async def test_a_holder_chooses_a_watcher_who_accepts_and_leaves(site: Site) -> 
     path = f"{WATCHERS}/{asked['id']}"
     assert (await site.refused(holder, "POST", f"{path}/accept"))["code"] == "not_found"
     watching = await site.ok(watcher, "POST", f"{path}/accept")
-    assert await site.ok(holder, "GET", WATCHERS) == {"watchers": [watching], "watched": []}
-    assert await site.ok(watcher, "GET", WATCHERS) == {"watchers": [], "watched": [watching]}
+    notice_s = site.services.parties.watchers.notice_s
+    assert await site.ok(holder, "GET", WATCHERS) == {"watchers": [watching], "watched": [], "notice_s": notice_s}
+    assert await site.ok(watcher, "GET", WATCHERS) == {"watchers": [], "watched": [watching], "notice_s": notice_s}
     taken = await site.ok(holder, "POST", f"{path}/take-away")
     assert (taken["state"], taken["until"] is not None) == ("watching", True)
     assert await choose(site, holder, watcher) == watching
     assert (await site.refused(watcher, "POST", f"{path}/decline"))["code"] == "not_in_this_state"
     assert (await site.call(watcher, "POST", f"{path}/leave")).status_code == 204
-    assert await site.ok(holder, "GET", WATCHERS) == {"watchers": [], "watched": []}
+    assert await site.ok(holder, "GET", WATCHERS) == {"watchers": [], "watched": [], "notice_s": notice_s}
     notices = await site.ok(holder, "GET", "/v1/notices")
     assert [each["kind"] for each in notices["notices"]][:4] == ["watcher_left", "watcher_kept", "watcher_taken_away", "watcher_accepted"]
     assert notices["notices"][0]["facts"] == {"watcher": "Union"}
+    assert [each["by"] for each in notices["notices"]][:4] == ["watcher", "self", "self", "watcher"]
+
+
+async def test_who_was_shown_is_asked_by_account_and_who_was_taken_away_can_be_kept(site: Site) -> None:
+    holder, watcher = await site.scheme.customer("Ha-eun"), await site.scheme.institution("Union")
+    asked = await site.ok(holder, "POST", WATCHERS, {"account": id_text(watcher.account)})
+    assert (asked["watcher"], await choose(site, holder, watcher)) == ("Union", asked)
+    path = f"{WATCHERS}/{asked['id']}"
+    watching = await site.ok(watcher, "POST", f"{path}/accept")
+    for _ in range(2):
+        await site.ok(holder, "POST", f"{path}/take-away")
+    assert (await site.refused(watcher, "POST", f"{path}/keep"))["code"] == "not_found"
+    for _ in range(2):
+        assert await site.ok(holder, "POST", f"{path}/keep") == watching
+    await site.call(watcher, "POST", f"{path}/leave")
+    assert (await site.refused(holder, "POST", f"{path}/keep"))["code"] == "not_in_this_state"
+    both = {"account": id_text(watcher.account), "watcher": watcher.address}
+    for body in ({}, both, {"account": "1"}):
+        assert (await site.refused(holder, "POST", WATCHERS, body))["code"] == "malformed"
+    assert (await site.refused(holder, "POST", WATCHERS, {"account": id_text(7)}))["code"] == "party_not_found"
 
 
 async def test_shops_have_none_and_nobody_watches_over_themselves(site: Site) -> None:

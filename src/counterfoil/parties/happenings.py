@@ -65,11 +65,12 @@ TOLD: Final[dict[str, tuple[str, ...]]] = {
 }
 """The kinds that a party reads of itself, and which of their facts."""
 
-SELF, STAFF, SCHEME = "self", "staff", "scheme"
+SELF, STAFF, WATCHER, SCHEME = "self", "staff", "watcher", "scheme"
+BY_WATCHERS = frozenset({"watcher_accepted", "watcher_declined", "watcher_left"})
 
 
 class Happening(msgspec.Struct, frozen=True):
-    """One thing that happened to a party. `by`: the party itself, a member of staff, or the scheme by its rules; `at` in ns."""
+    """One thing that happened to a party. `by`: the party itself, a watcher, a member of staff, or the scheme by its rules; `at` in ns."""
 
     id: int
     kind: str
@@ -135,5 +136,6 @@ def _happening(row: Row[Any], own: set[int]) -> Happening:
     told = {name: None if facts[name] == AMOUNT_MAX else facts[name] for name in TOLD[row.kind] if name in facts}
     if "device" in told:
         told["device"] = id_text(int(str(told["device"])))  # the journal has numbers, everybody else UUIDs
-    by = SCHEME if row.by is None else SELF if row.by in own else STAFF
+    other = WATCHER if row.kind in BY_WATCHERS else STAFF
+    by = SCHEME if row.by is None else SELF if row.by in own else other
     return Happening(row.id, row.kind, row.at, by, told)

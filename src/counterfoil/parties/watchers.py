@@ -2,7 +2,7 @@
 
     choose ──> asked ── accept ──> watching ── leave ───────────────────────> ended
                  │                    │  ▲                                       ▲
-                 └── decline ──> ended│  └── choose again                        │
+                 └── decline ──> ended│  └── keep, choose again                  │
                                       └─ take_away ── told at once, ends after ──┘
 
 For those without a key of their own: who has learnt their PIN can spend, but not unseen. So a watcher stays for
@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Row, func, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from counterfoil.clock import NANOSECONDS
-from counterfoil.errors import Forbidden, Malformed, NotFound, NotInThisState, PartyClosed, PartyNotFound, TooMany
+from counterfoil.errors import Forbidden, Malformed, NotFound, NotInThisState, PartyClosed, PartyNotFound, TooMany, TooManyWatchers
 from counterfoil.ids import new_id
 from counterfoil.parties.context import Context, get_party
 from counterfoil.parties.journal import WATCHING, record, tell_everywhere, tell_nearest
@@ -34,7 +34,7 @@ from counterfoil.parties.tables import parties, watchers
 from counterfoil.parties.types import Holder, Party, PartyKind, PartyState, Permission
 
 WATCHERS_MAX: Final = 3
-"""Watchers of one account, those included who have not answered."""
+"""Watchers of one account, those included who have not answered. `TooManyWatchers` says it in words."""
 WATCHED_MAX: Final = 1_000
 """Accounts that one party watches."""
 ASKED_MAX: Final = 10
@@ -99,11 +99,17 @@ class Watchers:
 
         They are asked, and the party itself is told everywhere. A repeat answers the same; choosing somebody again who was taken
         away, and still watches, keeps them. Refusals in this order: Malformed, PartyNotFound, Forbidden (not a person's own account),
-        PartyClosed, TooMany.
+        PartyClosed, TooManyWatchers, TooMany.
         """
+        found = await self._context.directory.resolve(address)
+        if found is None:
+            raise PartyNotFound
+        return await self.ask(party, found, by=by)
+
+    async def ask(self, party: int, found: Holder, *, by: int) -> Watcher:
+        """As `choose`, for somebody whose name was shown to the holder: exactly them, whoever has the address by now."""
         context = self._context
-        found = await context.directory.resolve(address)
-        if found is None or found.state is not PartyState.OPEN:
+        if found.state is not PartyState.OPEN:
             raise PartyNotFound
         holder = await context.directory.holder_of_party(party)
         if holder.party == found.party:
@@ -205,6 +211,19 @@ class Watchers:
 
         return await context.store.write(write)
 
+    async def keep(self, id: int, *, party: int, by: int) -> Watcher:
+        """Takes back that a watcher of `party` was taken away. A repeat changes nothing. Refusals: NotFound, NotInThisState (ended)."""
+
+        def write(connection: Connection) -> Watcher:
+            known = _get(connection, id, watchers.c.party == party)
+            if not _is_open(known, self._now()):
+                raise NotInThisState
+            if known.until is not None:
+                self._keep(connection, known, by=by)
+            return _get(connection, id)
+
+        return await self._context.store.write(write)
+
     async def take_away_by_pin(self, id: int, *, party: int, pin: str) -> Watcher:
         """As `take_away`, on the word of the PIN: WrongPin and PinLocked come first."""
         await self._context.pins.check(party, pin)
@@ -268,7 +287,7 @@ class Watchers:
     def _check_room(self, connection: Connection, holder: Holder, watcher: int, now: int) -> None:
         count = select(func.count())
         if connection.execute(count.where(watchers.c.account == holder.account, _open(now))).scalar_one() >= WATCHERS_MAX:
-            raise TooMany(f"At most {WATCHERS_MAX} watchers. Take one away first.")
+            raise TooManyWatchers
         recent = watchers.c.asked_at > now - ASKED_WITHIN_S * NANOSECONDS
         asked = max(
             connection.execute(count.where(watchers.c.account == holder.account, recent)).scalar_one(),
@@ -298,6 +317,10 @@ def _check_able(party: Party) -> None:
 def _open(now: int) -> ColumnElement[bool]:
     """Asked or watching, and not at the end of the delay."""
     return (watchers.c.state != WatcherState.ENDED) & or_(watchers.c.until.is_(None), watchers.c.until > now)
+
+
+def _is_open(watcher: Watcher, now: int) -> bool:
+    return watcher.state is not WatcherState.ENDED and (watcher.until is None or watcher.until > now)
 
 
 _HOLDER, _WATCHER = parties.alias("holder"), parties.alias("watching")

@@ -53,6 +53,16 @@ UNDERSTOOD = [
     ("언어 한국어", Command(action=Action.LANGUAGE, spoken="ko", language="ko")),
     ("LANG xx", Command(action=Action.LANGUAGE, spoken="en", language="xx")),
     ("LANG klingonese", Command(action=Action.LANGUAGE, spoken="en")),
+    ("Watch 0712 345 678", Command(action=Action.WATCH, spoken="en", address="0712345678")),
+    ("veilleur @ana", Command(action=Action.WATCH, spoken="fr", address="@ana")),
+    ("지킴이빼기 010-1234-5678", Command(action=Action.UNWATCH, spoken="ko", address="010-1234-5678")),
+    ("UNWATCH", Command(action=Action.UNWATCH, spoken="en")),
+    ("WATCHERS 2580", Command(action=Action.WATCHERS, spoken="en", pin="2580")),
+    ("지킴이 2580", Command(action=Action.WATCHERS, spoken="ko", pin="2580")),
+    ("Accepte.", Command(action=Action.ACCEPT, spoken="fr")),
+    ("수락", Command(action=Action.ACCEPT, spoken="ko")),
+    ("DECLINE +254712345678", Command(action=Action.DECLINE, spoken="en", address="+254712345678")),
+    ("quitter 1234567", Command(action=Action.LEAVE, spoken="fr", address="1234567")),
     ("?", Command(action=Action.HELP, spoken="en")),
     ("AIDE", Command(action=Action.HELP, spoken="fr")),
     ("", Command(action=Action.UNKNOWN)),
@@ -108,7 +118,8 @@ def test_two_groups_of_digits_are_an_answer_and_nothing_else(code: int, pin: int
 
 SENTENCES = {name: text for name, text in vars(answers).items() if name.isupper() and isinstance(text, str)}
 WORST = {"amount": "999 999 999,99 KES", "fee": "9 999 999,99 KES", "total": "999 999 999,99 KES", "balance": "999 999 999,99 KES",
-         "held": "999 999 999,99 KES", "code": "0000", "codes": codes_of(["en", "ko", "fr"]), "word": "DEVERROUILLER", "note": "W" * 30}  # fmt: skip
+         "held": "999 999 999,99 KES", "code": "0000", "codes": codes_of(["en", "ko", "fr"]), "word": "DEVERROUILLER", "note": "W" * 30,
+         "hours": "720", "time": "12-31 23:59"}  # fmt: skip
 
 
 @pytest.mark.parametrize("code", LANGUAGES)

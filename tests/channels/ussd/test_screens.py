@@ -30,14 +30,20 @@ def worst(code: str, name: str, amount: int, currency: Currency) -> dict[str, st
     amounts = dict.fromkeys(("amount", "fee", "total", "balance", "held", "available", "received"), money)
     return amounts | {
         "name": cut(name), "scheme": cut(name), "currency": currency.code, "number": "+254712345678901", "memo": cut(name * 9, 30),
-        "time": "12/31 23:59", "lines": "\n".join([line] * 5), "sentence": language.text("There is not enough money in the account for this payment and its fee."),
+        "time": "12/31 23:59", "hours": "720", "lines": "\n".join([line] * 5), "sentence": language.text("There is not enough money in the account for this payment and its fee."),
     }  # fmt: skip
 
 
 def shown(name: str, code: str, values: dict[str, str], word: str = "") -> list[str]:
     """The pages of a screen, as the service makes them."""
     language, sheet = Language(code), SCREENS[name]
-    listed = {"request": [f"{values['name']} {values['amount']}"] * CHOICES_MAX}.get(sheet.lists, ["English", "한국어", "Français"])
+    watch = f"{values['name']} ({language.text(screens.UNTIL, time='12/31 23:59')})"
+    lists = {
+        "request": [f"{values['name']} {values['amount']}"] * CHOICES_MAX,
+        "(my_watcher)": [watch] * 3,
+        "(watched)": [watch] * CHOICES_MAX,
+    }
+    listed = lists.get(sheet.lists, ["English", "한국어", "Français"])
     labels = listed if sheet.lists else [language.text(label) for label, _ in sheet.choices]
     back = f"0 {language.text(screens.BACK)}" if sheet.back and not sheet.ends else ""
     lines = [word, language.text(sheet.text, **values), *(f"{number} {label}" for number, label in enumerate(labels, 1))]
@@ -62,7 +68,7 @@ def test_with_a_common_name_and_amount_a_screen_is_one_page_or_two(code: str) ->
     }
     for name, sheet in SCREENS.items():
         made = shown(name, code, values)
-        assert len(made) <= (4 if name in ("requests", "latest", "help") else 1 if name == "menu" else 2), made
+        assert len(made) <= (4 if name in ("requests", "watched", "latest", "help") else 1 if name == "menu" else 2), made
         if sheet.reads and name not in ("lock", "confirm_in", "confirm_cash", "confirm_hold"):
             assert len(made) == 1, made
 
@@ -89,7 +95,10 @@ def test_a_latin_language_stays_in_the_small_alphabet(code: str) -> None:
 
 
 def test_every_screen_leads_somewhere() -> None:
-    actions = {"(continue)", "(outcome)", "(answer)", "(ask)", "(decline)", "(speak)"}
+    actions = {
+        "(continue)", "(outcome)", "(answer)", "(ask)", "(decline)", "(speak)", "(my_watcher)", "(watched)", "(keep)", "(agree)", "(refuse)",
+        "(leave)",
+    }  # fmt: skip
     for name, sheet in SCREENS.items():
         aims = [goes for _, goes in sheet.choices] + ([sheet.lists] if sheet.lists else [])
         assert len(sheet.choices) <= CHOICES_MAX, name

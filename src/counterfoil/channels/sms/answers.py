@@ -58,9 +58,36 @@ WRONG_CODE: Final = N_("This code is wrong or too old. Nothing was done: begin a
 TOO_MANY_CODES: Final = N_("Too many wrong codes. Nothing can be begun by text for an hour.")
 NOTHING_DONE: Final = N_("Nothing was done.")
 UNKNOWN: Final = N_("We did not understand that. Text %(word)s to see what you can write.")
+WATCH: Final = N_(
+    "Ask %(name)s to watch? They would be told when money moves in your account, and how much. "
+    "Text back %(code)s and your PIN within 10 minutes."
+)
+UNASK: Final = N_("No longer ask %(name)s to watch? Text back %(code)s and your PIN within 10 minutes.")
+UNWATCH: Final = N_(
+    "Take %(name)s away? They hear of it at once, and of all that happens for %(hours)s h more. "
+    "Text back %(code)s and your PIN within 10 minutes."
+)
+ACCEPT: Final = N_(
+    "Watch over the account of %(name)s? You would be told when money moves in it. Text back %(code)s and your PIN within 10 minutes."
+)
+LEAVE: Final = N_("Watch over the account of %(name)s no more? They hear of it. Text back %(code)s and your PIN within 10 minutes.")
+UNASKED: Final = N_("%(name)s is no longer asked to watch.")
+LEFT: Final = N_("You no longer watch over the account of %(name)s.")
+WATCHES: Final = N_("%(name)s watches over you.")
+WATCHES_UNTIL: Final = N_("%(name)s watches over you until %(time)s.")
+IS_ASKED: Final = N_("%(name)s was asked to watch over you.")
+YOU_WATCH: Final = N_("You watch over %(name)s.")
+YOU_WATCH_UNTIL: Final = N_("You watch over %(name)s until %(time)s.")
+ASKS_YOU: Final = N_("%(name)s asks you to watch.")
+NO_WATCHERS: Final = N_("Nobody watches over you, and you watch over nobody.")
+NOBODY_ASKS: Final = N_("Nobody is asking you to watch now.")
+NOT_YOURSELF: Final = N_("Choose somebody else than yourself.")
+USAGE_WATCH: Final = N_("Text %(word)s and the number of who is to watch over your account.")
+WHICH_WATCHER: Final = N_("Text %(word)s and the number of somebody who watches over you.")
+WHICH_WATCHED: Final = N_("Text %(word)s and the number of somebody over whom you watch.")
 HELP: Final = N_(
     "%(pay)s number amount. %(ask)s number amount. %(cash)s agent amount. %(yes)s or %(no)s when asked. %(balance)s PIN. %(last)s PIN. "
-    "%(lock)s PIN. %(unlock)s. %(pin)s changes it. %(language)s."
+    "%(lock)s PIN. %(unlock)s. %(pin)s changes it. %(watch)s number. %(watchers)s PIN. %(language)s."
 )
 
 
@@ -76,7 +103,7 @@ def codes_of(offered: Sequence[str]) -> str:
 
 def help_text(language: Language) -> str:
     """Every command, in the words of the language."""
-    shown = set(WORDS) - {Action.JOIN, Action.HELP}
+    shown = set(WORDS) - {Action.JOIN, Action.HELP, Action.UNWATCH, Action.ACCEPT, Action.DECLINE, Action.LEAVE}
     return language.text(HELP, **{action.value: word(action, language) for action in shown})
 
 

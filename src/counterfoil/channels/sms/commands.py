@@ -40,6 +40,12 @@ class Action(enum.StrEnum):
     LAST = "last"
     LOCK = "lock"
     UNLOCK = "unlock"
+    WATCH = "watch"
+    UNWATCH = "unwatch"
+    WATCHERS = "watchers"
+    ACCEPT = "accept"
+    DECLINE = "decline"
+    LEAVE = "leave"
     JOIN = "join"
     PIN = "pin"
     LANGUAGE = "language"
@@ -58,6 +64,12 @@ WORDS: Final[dict[Action, dict[str, tuple[str, ...]]]] = {
     Action.LAST: {"en": ("LAST", "HISTORY"), "ko": ("내역",), "fr": ("DERNIERS", "HISTORIQUE")},
     Action.LOCK: {"en": ("LOCK",), "ko": ("잠금",), "fr": ("BLOQUER", "VERROUILLER")},
     Action.UNLOCK: {"en": ("UNLOCK",), "ko": ("잠금해제", "해제"), "fr": ("DEBLOQUER", "DEVERROUILLER")},
+    Action.WATCH: {"en": ("WATCH",), "ko": ("지킴이부탁",), "fr": ("VEILLEUR",)},
+    Action.UNWATCH: {"en": ("UNWATCH",), "ko": ("지킴이빼기",), "fr": ("SANSVEILLEUR",)},
+    Action.WATCHERS: {"en": ("WATCHERS",), "ko": ("지킴이",), "fr": ("VEILLEURS",)},
+    Action.ACCEPT: {"en": ("ACCEPT", "AGREE"), "ko": ("수락",), "fr": ("ACCEPTER", "ACCEPTE")},
+    Action.DECLINE: {"en": ("DECLINE",), "ko": ("거절",), "fr": ("REFUSER", "REFUSE")},
+    Action.LEAVE: {"en": ("LEAVE",), "ko": ("지킴이그만",), "fr": ("QUITTER",)},
     Action.JOIN: {"en": ("JOIN", "REGISTER"), "ko": ("가입",), "fr": ("INSCRIRE", "INSCRIPTION")},
     Action.PIN: {"en": ("PIN",), "ko": ("비밀번호", "핀"), "fr": ("PIN",)},
     Action.LANGUAGE: {"en": ("LANG", "LANGUAGE"), "ko": ("언어",), "fr": ("LANGUE",)},
@@ -115,7 +127,9 @@ def parse(text: str, *, region: str, currency: str) -> Command:
         rest = [word for word in rest if _key(word) != currency]
         amount = _amount(rest[0], currency) if rest and address else ""
         return Command(action=action, spoken=spoken, address=address, amount=amount, note=" ".join(rest[1:]) if amount else "")
-    if action in (Action.BALANCE, Action.LAST, Action.PIN, Action.LOCK):
+    if action in (Action.WATCH, Action.UNWATCH, Action.ACCEPT, Action.DECLINE, Action.LEAVE):
+        return Command(action=action, spoken=spoken, address=_address(rest, region)[0])
+    if action in (Action.BALANCE, Action.LAST, Action.PIN, Action.LOCK, Action.WATCHERS):
         return Command(action=action, spoken=spoken, pin=rest[0] if len(rest) == 1 and _is_pin(rest[0]) else "")
     if action is Action.YES:
         return Command(action=action, spoken=spoken, amount=_amount(rest[0], currency) if rest else "")

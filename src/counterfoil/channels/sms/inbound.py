@@ -26,9 +26,10 @@ from sqlalchemy import Connection
 
 from counterfoil.channels.look_ups import LookUps
 from counterfoil.channels.sms import received
+from counterfoil.channels.sms.answering import PROBLEM, House, Reply
 from counterfoil.channels.sms.commands import Action, Command, parse
 from counterfoil.channels.sms.received import Begun
-from counterfoil.channels.sms.replying import PROBLEM, House, Reply, Sender, Stranger
+from counterfoil.channels.sms.replying import Sender, Stranger
 from counterfoil.channels.sms.types import Inbound
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.config import Config

@@ -29,6 +29,7 @@ class DraftKind(enum.StrEnum):
     JOIN = "join"
     PIN = "pin"
     UNLOCK = "unlock"
+    WATCH = "watch"
 
 
 class Begun(enum.Enum):

@@ -34,10 +34,10 @@ drafts = Table(
     Column("created_at", Nanoseconds, nullable=False),
     Column("expires_at", Nanoseconds, nullable=False),
     Column("outcome", String(8), nullable=False),
-    CheckConstraint("kind IN ('pay', 'ask', 'join', 'pin', 'unlock')", name="kind_known"),
+    CheckConstraint("kind IN ('pay', 'ask', 'join', 'pin', 'unlock', 'watch')", name="kind_known"),
     CheckConstraint("outcome IN ('open', 'right', 'wrong', 'replaced')", name="outcome_known"),
     Index("ix_sms_drafts_number", "number", "created_at"),
 )
-"""`body`: the order, the request (`payments.forms`) or the name of somebody new, exactly as it is to be carried out; of a
-new PIN when the old one was set, and never a PIN. `code`: what the sender is to text back with the PIN. `outcome`: right and wrong say
-what became of the one try."""
+"""`body`: the order, the request (`payments.forms`), the name of somebody new or what is wanted of a watcher, exactly as it is to be
+carried out; of a new PIN when the old one was set, and never a PIN. `code`: what the sender is to text back with the PIN. `outcome`:
+right and wrong say what became of the one try."""

@@ -2,115 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import Connection
 
-from counterfoil.channels.consent import ASKED_FOR_S, Consent, Draft, Problem
-from counterfoil.channels.look_ups import LookUps
+from counterfoil.channels.consent import ASKED_FOR_S, Draft, Problem
 from counterfoil.channels.movements import amount_of, latest
-from counterfoil.channels.sms import answers, received
+from counterfoil.channels.sms import answers
+from counterfoil.channels.sms.answering import PROBLEM, Answering, Reply
 from counterfoil.channels.sms.commands import Action, Command
 from counterfoil.channels.sms.encoding import plain_marks
-from counterfoil.channels.sms.received import DraftKind, Waiting
-from counterfoil.clock import NANOSECONDS, Clock
-from counterfoil.config import Config
+from counterfoil.channels.sms.received import DraftKind
+from counterfoil.channels.sms.watching import Watching
+from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import AccountFrozen, AlreadyTaken, CounterfoilError, Malformed, Refused, Unavailable
 from counterfoil.i18n import Language
 from counterfoil.ids import id_text, new_id
-from counterfoil.ledger.service import Ledger
 from counterfoil.parties.journal import send_sms
 from counterfoil.parties.notices import reached_by_text_only
 from counterfoil.parties.numbers import parse_name, parse_pin
-from counterfoil.parties.service import Parties
-from counterfoil.parties.types import Freeze, Holder, PartyKind
+from counterfoil.parties.types import Freeze, PartyKind
 from counterfoil.payments import forms, orders
 from counterfoil.payments.fees import PaidBy
-from counterfoil.payments.history import History
 from counterfoil.payments.orders import OrderKind
-from counterfoil.payments.requests import PaymentRequest, Requests
-from counterfoil.payments.service import Payments
+from counterfoil.payments.requests import PaymentRequest
 from counterfoil.payments.types import Receipt
-from counterfoil.store.database import Store
 
 LOCK_REASON: Final = "locked by its holder, by text"
 UNLOCK_REASON: Final = "unlocked by its holder, by text"
-PROBLEM: Final = "problem"
-"""What an answer is counted as that says what is wrong."""
 
 
-class House(msgspec.Struct, frozen=True, kw_only=True):
-    """What answering needs. `look_ups`: None for no bound; `offered`: languages that we speak, the first one to whom we do not know."""
-
-    config: Config
-    store: Store
-    parties: Parties
-    payments: Payments
-    requests: Requests
-    ledger: Ledger
-    history: History
-    clock: Clock
-    zone: ZoneInfo
-    look_ups: LookUps | None
-    offered: Sequence[str]
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """One answer. `text` "" for none. `kind`: what the text is counted as. `secret`: there is a one-time code in it.
-
-    `first` is written in the transaction of the answer.
-    """
-
-    text: str = ""
-    kind: str = ""
-    secret: bool = False
-    first: Callable[[Connection], None] | None = None
-
-
-class _Answering:
-    """What strangers and holders have in common."""
-
-    def __init__(self, house: House, number: str, language: Language) -> None:
-        self.house = house
-        self.number = number
-        self.language = language
-
-    def say(self, sentence: str, **values: str) -> str:
-        return plain_marks(self.language.text(sentence, **values))
-
-    def word(self, action: Action) -> str:
-        return answers.word(action, self.language)
-
-    def problem(self, sentence: str, **values: str) -> Reply:
-        return Reply(self.say(sentence, **values), PROBLEM)
-
-    def unknown(self) -> Reply:
-        return Reply(self.say(answers.UNKNOWN, word=self.word(Action.HELP)), Action.UNKNOWN)
-
-    async def question(self, kind: DraftKind, body: bytes, say: Callable[[str], str], *, id: int = 0) -> Reply:
-        """Asks for code and PIN. `say` puts the code into words; it is kept with what is to be done, in one transaction."""
-        house, number = self.house, self.number
-        now = house.clock.now_ns()
-        if await house.store.read(lambda connection: received.wrong_codes(connection, number, now)) >= received.WRONG_PER_HOUR_MAX:
-            return self.problem(answers.TOO_MANY_CODES)
-        code = f"{int.from_bytes(house.clock.random_bytes(8)) % 10_000:04}"
-
-        def keep(connection: Connection) -> None:
-            received.draft(connection, id=id or new_id(house.clock), number=number, kind=kind, code=code, body=body, now=now)
-
-        return Reply(say(code), kind, secret=True, first=keep)
-
-    async def agreed(self, command: Command) -> Waiting | None:
-        """What the sender agrees to, if the code is right."""
-        now, number = self.house.clock.now_ns(), self.number
-        return await self.house.store.write(lambda connection: received.answer(connection, number=number, code=command.code, now=now))
-
-
-class Stranger(_Answering):
+class Stranger(Answering):
     """Somebody whose number has no account."""
 
     async def answered(self, command: Command) -> Reply:
@@ -151,16 +76,8 @@ class Stranger(_Answering):
         return Reply(kind=Action.JOIN)  # the welcome is a notice of its own
 
 
-class Sender(_Answering):
+class Sender(Watching):
     """The holder of the number that a text came from."""
-
-    def __init__(self, house: House, number: str, holder: Holder) -> None:
-        super().__init__(house, number, Language(holder.language))
-        self.holder = holder
-        self.consent = Consent(
-            payments=house.payments, requests=house.requests, config=house.config, language=self.language, account=holder.account,
-            look_ups=house.look_ups,
-        )  # fmt: skip
 
     async def answered(self, command: Command) -> Reply:
         do = {
@@ -176,6 +93,12 @@ class Sender(_Answering):
             Action.PIN: self.new_pin,
             Action.CONFIRM: self.confirm,
             Action.LANGUAGE: self.speak,
+            Action.WATCH: self.watch,
+            Action.UNWATCH: self.unwatch,
+            Action.WATCHERS: self.watchers,
+            Action.ACCEPT: self.accept,
+            Action.DECLINE: self.decline,
+            Action.LEAVE: self.leave,
         }.get(command.action)
         if do is None:
             return self.fixed(command)
@@ -301,6 +224,8 @@ class Sender(_Answering):
             return await self.change_pin(command, asked_at_pin=int.from_bytes(waiting.body))
         if waiting.kind is DraftKind.UNLOCK:
             return await self.unlocked(command)
+        if waiting.kind is DraftKind.WATCH:
+            return await self.agreed_to_watch(waiting, command.pin)
         order = orders.decode(waiting.body)
         if order.payer != self.holder.account:
             return self.problem(answers.WRONG_CODE)

@@ -22,6 +22,8 @@ from typing import Final
 
 import msgspec
 
+from counterfoil.channels.sms import answers
+from counterfoil.channels.sms.commands import Action
 from counterfoil.channels.sms.encoding import measure, plain_marks, without_marks
 from counterfoil.clock import NANOSECONDS
 from counterfoil.i18n import Language
@@ -184,6 +186,12 @@ def _until(sentence: str) -> Callable[[Speaker, Values], list[str]]:
     return lambda speaker, values: [speaker.text(sentence, **{**values, "time": speaker.moment(values["until"])})]
 
 
+def _watch_asked(speaker: Speaker, values: Values) -> list[str]:
+    sentence = N_("%(name)s asks you to watch over their account: you would be told when money moves in it.")
+    yes, no = (answers.word(each, speaker.language) for each in (Action.ACCEPT, Action.DECLINE))
+    return [speaker.text(sentence, name=values["name"]), speaker.text(N_("Text %(yes)s or %(no)s."), yes=yes, no=no)]
+
+
 def _asked(speaker: Speaker, values: Values) -> list[str]:
     if not values["amount"]:
         return [speaker.text(N_("You are asked for money by %(name)s. Pay only whom you know."), name=values["name"])]
@@ -261,7 +269,7 @@ KINDS: Final[dict[str, Kind]] = {
     "watcher_declined": Kind(_only(N_("%(name)s does not want to watch over your account.")), Rank.SECURITY),
     "watcher_left": Kind(_only(N_("%(name)s no longer watches over your account.")), Rank.SECURITY),
     "watcher_kept": Kind(_only(N_("%(name)s goes on watching over your account.")), Rank.SECURITY),
-    "watch_asked": Kind(_only(N_("%(name)s asks you to watch over their account: you would be told when money moves in it.")), Rank.MONEY),
+    "watch_asked": Kind(_watch_asked, Rank.MONEY),
     "watch_kept": Kind(_only(N_("%(name)s wants you to go on watching.")), Rank.SECURITY),
     "watch_ended": Kind(_only(N_("You no longer watch over the account of %(name)s.")), Rank.SECURITY),
     "watched_pin_set": Kind(_only(N_("%(name)s: the PIN was set anew.")), Rank.SECURITY),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 
 import msgspec
@@ -17,14 +18,11 @@ from counterfoil.channels.ussd.screens import CAME, MENU, SCREENS, WELCOME
 from counterfoil.channels.ussd.sessions import Due, State
 from counterfoil.clock import Clock
 from counterfoil.config import Config
-from counterfoil.errors import (
-    NotFound,
-    PinNotAllowed,
-    Unavailable,
-)
+from counterfoil.errors import NotAuthenticated, NotFound, PinNotAllowed, Refused, TooMany, Unavailable
 from counterfoil.i18n import Language
 from counterfoil.ids import ID_MAX, id_text, parse_id
 from counterfoil.ledger.service import Ledger
+from counterfoil.parties.numbers import PIN_SIZE_MAX, PIN_SIZE_MIN
 from counterfoil.parties.service import Parties
 from counterfoil.parties.types import Freeze, Holder
 from counterfoil.payments.history import History
@@ -115,6 +113,8 @@ class Filling:
         self.number = number
         self.holder = holder
         self.language = language
+        self.aim = ""
+        """The screen that is being filled in."""
         self._begin = begin
 
     def say(self, text: str, **values: object) -> str:
@@ -140,6 +140,7 @@ class Filling:
 
     async def fill(self, screen: str) -> Filled | Next:
         """What a screen is filled with, or the screen that is shown instead."""
+        self.aim = screen
         make = getattr(self, f"_fill_{screen}", None)
         if make is None:
             return Filled({"scheme": cut(self.house.config.scheme_name)})
@@ -303,3 +304,32 @@ class Filling:
         assert self.holder is not None
         now = self.house.clock.now_ns()
         return [each for each in self.holder.freezes if each.by == self.holder.party and (each.expires_at is None or each.expires_at > now)]
+
+    # PINs
+
+    async def _check_pin(self, screen: str, typed: str) -> Next | None:
+        """None when it is the holder's PIN; else what to show."""
+        assert self.holder is not None
+        if not is_pin(typed):
+            return Next(screen, self.say(screens.PIN_DIGITS))
+        try:
+            await self.house.parties.pins.check(self.holder.party, typed)
+        except (NotAuthenticated, TooMany) as error:
+            if not await self.house.parties.pins.set_at(self.holder.party):
+                scheme = cut(self.house.config.scheme_name)
+                return Next("refused", values={"sentence": self.say(screens.NO_PIN, scheme=scheme)})
+            return Next(screen, self.consent.sentence(error))
+        except Refused as refusal:  # locked
+            return Next("refused", values={"sentence": self.consent.sentence(refusal)})
+        return None
+
+
+def is_pin(typed: str) -> bool:
+    """Whether it could be a PIN."""
+    return re.fullmatch(rf"[0-9]{{{PIN_SIZE_MIN},{PIN_SIZE_MAX}}}", typed, re.ASCII) is not None
+
+
+def typed_address(typed: str) -> str:
+    """Who is meant, where a name is typed without its @."""
+    typed = typed.strip()
+    return f"@{typed}" if re.match(r"[A-Za-z_]", typed) else typed

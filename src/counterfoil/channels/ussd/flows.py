@@ -11,10 +11,10 @@ import re
 from counterfoil.channels.consent import ASKED_FOR_S, CASH_S, Draft, Problem
 from counterfoil.channels.sms.encoding import plain_marks
 from counterfoil.channels.ussd import screens
-from counterfoil.channels.ussd.filling import Filling, Next
-from counterfoil.channels.ussd.fitting import cut
+from counterfoil.channels.ussd.filling import Next, is_pin, typed_address
 from counterfoil.channels.ussd.screens import MENU, SCREENS, UNLOCK, WELCOME
 from counterfoil.channels.ussd.sessions import Due
+from counterfoil.channels.ussd.watching import WatchFlows
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import (
     AlreadyTaken,
@@ -30,7 +30,7 @@ from counterfoil.errors import (
 )
 from counterfoil.ids import id_text, new_id, parse_id
 from counterfoil.parties.journal import send_sms
-from counterfoil.parties.numbers import PIN_SIZE_MAX, PIN_SIZE_MIN, parse_name, parse_pin
+from counterfoil.parties.numbers import parse_name, parse_pin
 from counterfoil.parties.types import Holder, PartyKind
 from counterfoil.payments.forms import Purpose, RequestToPay
 from counterfoil.payments.orders import OrderKind, encode
@@ -42,7 +42,7 @@ LOCK_REASON = "locked by its holder, by USSD"
 UNLOCK_REASON = "unlocked by its holder, by USSD"
 
 
-class Flows(Filling):
+class Flows(WatchFlows):
     """What is done with what was typed. `begin` keeps that a PIN has come, before money moves."""
 
     # Choosing from a list
@@ -55,6 +55,10 @@ class Flows(Filling):
             self.state.request = self.state.listed[number]
             request = await self._request()
             return Next("request" if request is None or request.amount else "request_open")
+        if lists == "(my_watcher)":
+            return await self.choose_my_watcher(number)
+        if lists == "(watched)":
+            return await self.choose_watched(number)
         self.language = list(self.house.languages.values())[number]
         self.state.language = self.language.code
         if lists == "(speak)":
@@ -75,6 +79,10 @@ class Flows(Filling):
             return await self._outcome()
         if action == "(ask)":
             return await self._ask()
+        if action == "(keep)":
+            return await self.do_keep()
+        if action in ("(agree)", "(refuse)", "(leave)"):
+            return await self.do_watch(action)
         assert action == "(continue)", action
         return Next(self.state.screen)
 
@@ -148,11 +156,11 @@ class Flows(Filling):
         return reading
 
     async def _read_to(self, typed: str) -> Next:
-        return await self._payee("to", _with_at(typed))
+        return await self._payee("to", typed_address(typed))
 
     async def _read_ask_whom(self, typed: str) -> Next:
         """Whom somebody asks for money. From an agent a customer has cash taken in, on the screens for that."""
-        found = await self._payee("ask_whom", _with_at(typed))
+        found = await self._payee("ask_whom", typed_address(typed))
         if found.screen != "amount":
             return found
         payer = await self.house.parties.holder(int(self.state.payee, 16))
@@ -229,7 +237,7 @@ class Flows(Filling):
             return filled
         due, state, consent = self.state.due, self.state, self.consent
         assert due is not None
-        if not _is_pin(pin):
+        if not is_pin(pin):
             return self._confirm(self.say(screens.PIN_DIGITS))
         state.is_sent = True
         await self._begin()
@@ -298,22 +306,6 @@ class Flows(Filling):
         self.state.is_open = True
         return Next(self.state.then or MENU)
 
-    async def _check_pin(self, screen: str, typed: str) -> Next | None:
-        """None when it is the holder's PIN; else what to show."""
-        assert self.holder is not None
-        if not _is_pin(typed):
-            return Next(screen, self.say(screens.PIN_DIGITS))
-        try:
-            await self.house.parties.pins.check(self.holder.party, typed)
-        except (NotAuthenticated, TooMany) as error:
-            if not await self.house.parties.pins.set_at(self.holder.party):
-                scheme = cut(self.house.config.scheme_name)
-                return Next("refused", values={"sentence": self.say(screens.NO_PIN, scheme=scheme)})
-            return Next(screen, self.consent.sentence(error))
-        except Refused as refusal:  # locked
-            return Next("refused", values={"sentence": self.consent.sentence(refusal)})
-        return None
-
     async def _read_old_pin(self, typed: str) -> Next:
         problem = await self._check_pin("old_pin", typed)
         if problem is not None:
@@ -331,7 +323,7 @@ class Flows(Filling):
         try:
             pin = parse_pin(typed)
         except Malformed:
-            return Next(anew, self.say(screens.PIN_GUESSED if _is_pin(typed) else screens.PIN_DIGITS))
+            return Next(anew, self.say(screens.PIN_GUESSED if is_pin(typed) else screens.PIN_DIGITS))
         chosen = self.house.chosen
         if len(chosen) >= CHOSEN_MAX:
             del chosen[next(iter(chosen))]
@@ -402,13 +394,3 @@ class Flows(Filling):
 def home(holder: Holder | None) -> str:
     """Where 00 leads."""
     return WELCOME if holder is None else MENU
-
-
-def _with_at(typed: str) -> str:
-    """An address as typed on keys, where nobody finds the @."""
-    typed = typed.strip()
-    return f"@{typed}" if re.match(r"[A-Za-z_]", typed) else typed
-
-
-def _is_pin(typed: str) -> bool:
-    return re.fullmatch(rf"[0-9]{{{PIN_SIZE_MIN},{PIN_SIZE_MAX}}}", typed, re.ASCII) is not None

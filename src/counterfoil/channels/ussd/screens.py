@@ -153,11 +153,21 @@ SCREENS: dict[str, Sheet] = {
     # The account
     "account": Sheet(
         text=N_("My account"),
-        choices=((N_("Change PIN"), "old_pin"), (N_("Language"), "language"), (N_("Lock the account"), "lock")),
+        choices=(
+            (N_("Change PIN"), "old_pin"),
+            (N_("Language"), "language"),
+            (N_("Lock the account"), "lock"),
+            (N_("Watchers"), "watchers"),
+        ),
     ),
     "account_locked": Sheet(
         text=N_("Your account is locked."),
-        choices=((N_("Change PIN"), "old_pin"), (N_("Language"), "language"), (N_("Unlock the account"), "unlock_account")),
+        choices=(
+            (N_("Change PIN"), "old_pin"),
+            (N_("Language"), "language"),
+            (N_("Unlock the account"), "unlock_account"),
+            (N_("Watchers"), "watchers"),
+        ),
     ),
     "old_pin": Sheet(text=N_("Your old PIN:"), reads=Reads.PIN, back="account"),
     "new_pin": Sheet(text=N_("Your new PIN, 4 to 8 digits that nobody guesses:"), reads=Reads.PIN, back="account", private=True),
@@ -170,6 +180,65 @@ SCREENS: dict[str, Sheet] = {
     "locked": Sheet(text=N_("Your account is locked."), ends=True),
     "unlock_account": Sheet(text=N_("PIN to unlock your account:"), reads=Reads.PIN, back="account"),
     "unlocked": Sheet(text=N_("Your account is unlocked.")),
+    # Watchers
+    "watchers": Sheet(
+        text=N_("A watcher is told of all that happens to an account."),
+        choices=((N_("Who watches over me"), "my_watchers"), (N_("Choose a watcher"), "watcher"), (N_("Over whom I watch"), "watched")),
+        back="account",
+    ),
+    "my_watchers": Sheet(text=N_("Who watches over you:"), lists="(my_watcher)", back="watchers", private=True),
+    "no_watchers": Sheet(text=N_("Nobody watches over your account."), back="watchers", private=True),
+    "watcher_asked": Sheet(
+        text=N_("%(name)s was asked, and has not answered."),
+        choices=((N_("No longer ask"), "take_back"),),
+        back="my_watchers",
+        private=True,
+    ),
+    "watcher_active": Sheet(
+        text=N_("%(name)s is told of all that happens to your account."),
+        choices=((N_("Take them away"), "take_away"),),
+        back="my_watchers",
+        private=True,
+    ),
+    "watcher_ending": Sheet(
+        text=N_("%(name)s is told until %(time)s, then no more."), choices=((N_("Keep"), "(keep)"),), back="my_watchers", private=True
+    ),
+    "take_back": Sheet(text=N_("PIN to no longer ask %(name)s:"), reads=Reads.PIN, back="my_watchers"),
+    "take_away": Sheet(
+        text=N_("%(name)s hears of it at once, and of all that happens for %(hours)s h more.\nPIN to take away:"),
+        reads=Reads.PIN,
+        back="my_watchers",
+    ),
+    "watcher": Sheet(text=N_("Who is to watch? A phone number, a name with @ or a code:"), reads=Reads.ADDRESS, back="watchers"),
+    "confirm_watcher": Sheet(
+        text=N_("%(name)s will be told when money moves in your account, and how much.\nPIN to ask:"), reads=Reads.PIN, back="watcher"
+    ),
+    "watched": Sheet(text=N_("Over whom you watch:"), lists="(watched)", back="watchers", private=True),
+    "nobody_watched": Sheet(text=N_("You watch over nobody."), back="watchers", private=True),
+    "watched_asked": Sheet(
+        text=N_("%(name)s asks you to watch: you would be told when money moves in their account."),
+        choices=((N_("Agree"), "(agree)"), (N_("Decline"), "(refuse)")),
+        back="watched",
+        private=True,
+    ),
+    "watched_active": Sheet(
+        text=N_("You are told of all that happens to the account of %(name)s."),
+        choices=((N_("Stop watching"), "stop_watching"),),
+        back="watched",
+        private=True,
+    ),
+    "watched_ending": Sheet(
+        text=N_("%(name)s has taken you away. You are told until %(time)s."),
+        choices=((N_("Stop watching"), "stop_watching"),),
+        back="watched",
+        private=True,
+    ),
+    "stop_watching": Sheet(
+        text=N_("You are told nothing more, and %(name)s hears of it."),
+        choices=((N_("Stop watching"), "(leave)"),),
+        back="watched",
+        private=True,
+    ),
     "help": Sheet(
         text=N_(
             "0 goes back, 00 to the menu, 9 to the next page. Money moves only with your PIN: never tell it to anyone. "
@@ -198,6 +267,13 @@ NOT_PAID = N_("This was not paid so far.")
 TOO_OLD = N_("That was too long ago. Nothing was paid.")
 DECLINED = N_("Declined.")
 ANSWERED = N_("This request has been answered, or its time is over.")
+ASKED = N_("asked")
+UNTIL = N_("until %(time)s")
+TAKEN_BACK = N_("No longer asked.")
+LEFT = N_("You no longer watch.")
+ANSWERED_BY_NOW = N_("This has been answered, or has ended.")
+ONLY_PEOPLE = N_("Watchers are for people's own accounts.")
+NOT_YOURSELF = N_("Choose somebody else than yourself.")
 NO_PIN = N_("Your account has no PIN yet. Ask %(scheme)s for one.")
 LATER = N_("This does not work at the moment. Try again in a minute.")
 OTHER_NUMBER = N_("This session is another number's. Dial again.")

@@ -104,7 +104,7 @@ class NoticeView(msgspec.Struct, frozen=True):
             watched_closed, watched_device_added, watched_device_revoked, watched_frozen, watched_unfrozen, watched_number_changed,
             watched_number_released, watched_own_limits_set, watched_pin_allowed, watched_pin_set, watched_recovery_started,
             watched_recovery_done, watched_recovery_cancelled, watched_sim_changed, watched_sim_change_lifted.
-        by: self, staff, or scheme (by its rules: a recovery whose time had come).
+        by: self, watcher, staff, or scheme (by its rules: a recovery whose time had come).
         facts: by kind: device; handle; per_payment, per_day, per_month (minor units, null for none); before, after; reason; label, scopes;
             watcher; name, and of money that moved amount, fee (minor units) and receipt_code.
     """

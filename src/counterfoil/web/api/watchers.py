@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from counterfoil.errors import NotFound, NotInThisState, PartyClosed, PartyNotFound, PinLocked, TooMany, WrongPin
+from counterfoil.errors import (
+    Malformed,
+    NotFound,
+    NotInThisState,
+    PartyClosed,
+    PartyNotFound,
+    PinLocked,
+    TooMany,
+    TooManyWatchers,
+    WrongPin,
+)
 from counterfoil.moments import moment_text
 from counterfoil.parties.service import Parties
 from counterfoil.parties.types import Permission
@@ -13,13 +23,14 @@ from counterfoil.web.access import HOLDER, Principal, staff
 from counterfoil.web.api.people import PinText
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.guesses import Guesses
-from counterfoil.web.values import Moment, Text, UuidText, uuid_text
+from counterfoil.web.values import Moment, Text, UuidText, parse_uuid, uuid_text
 
 
 class WatcherBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who is to watch: a phone number, @handle or merchant code."""
+    """Who is to watch: a phone number, @handle or merchant code as `watcher`; or, once the name was shown, as `account`."""
 
-    watcher: Text
+    watcher: Text | None = None
+    account: UuidText | None = None
 
 
 class CounterWatcherBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,10 +57,15 @@ class WatcherView(msgspec.Struct, frozen=True):
 
 
 class WatchersView(msgspec.Struct, frozen=True):
-    """Those who watch over the caller's account, and those over whom the caller watches, oldest first; those asked, too."""
+    """Those who watch over the caller's account, and those over whom the caller watches, oldest first; those asked, too.
+
+    Attributes:
+        notice_s: seconds for which a watcher who was taken away is still told everything.
+    """
 
     watchers: list[WatcherView]
     watched: list[WatcherView]
+    notice_s: int
 
 
 class WatcherEndpoints:
@@ -61,7 +77,7 @@ class WatcherEndpoints:
         self.guesses = guesses
 
     def endpoints(self) -> list[Endpoint]:
-        chosen = (PartyNotFound, PartyClosed, TooMany)
+        chosen = (PartyNotFound, PartyClosed, TooManyWatchers, TooMany)
         asked = (NotFound, NotInThisState)
         at_counter = (*chosen, WrongPin, PinLocked)
         tag = "people"
@@ -69,6 +85,7 @@ class WatcherEndpoints:
             Endpoint("GET", "/v1/watchers", self.list, access=HOLDER, tag=tag),
             Endpoint("POST", "/v1/watchers", self.choose, access=HOLDER, errors=chosen, status=201, tag=tag),
             Endpoint("POST", "/v1/watchers/{id}/take-away", self.take_away, access=HOLDER, errors=(NotFound,), tag=tag),
+            Endpoint("POST", "/v1/watchers/{id}/keep", self.keep, access=HOLDER, errors=asked, tag=tag),
             Endpoint("POST", "/v1/watchers/{id}/accept", self.accept, access=HOLDER, errors=(*asked, PartyClosed, TooMany), tag=tag),
             Endpoint("POST", "/v1/watchers/{id}/decline", self.decline, access=HOLDER, errors=asked, status=204, tag=tag),
             Endpoint("POST", "/v1/watchers/{id}/leave", self.leave, access=HOLDER, errors=(NotFound,), status=204, tag=tag),
@@ -88,16 +105,26 @@ class WatcherEndpoints:
         return WatchersView(
             [_view(each) for each in await self.watchers.of(caller.party)],
             [_view(each) for each in await self.watchers.watched_by(caller.party)],
+            self.watchers.notice_s,
         )
 
     async def choose(self, caller: Principal, body: WatcherBody) -> WatcherView:
         """Ask somebody to watch over one's account. They are told of every movement once they accept. Again: keep who was taken away."""
         self.guesses.look_ups.spend(caller.party)
-        return _view(await self.watchers.choose(caller.party, body.watcher, by=caller.device))
+        if (body.watcher is None) == (body.account is None):
+            raise Malformed("watcher", "must be given, or else the account")
+        if body.account is None:
+            return _view(await self.watchers.choose(caller.party, body.watcher or "", by=caller.device))
+        found = await self.parties.holder(parse_uuid(body.account, "account"))
+        return _view(await self.watchers.ask(caller.party, found, by=caller.device))
 
     async def take_away(self, caller: Principal, id: int) -> WatcherView:
         """Take a watcher away. They are told at once, and watch until a delay is over. A repeat changes nothing."""
         return _view(await self.watchers.take_away(id, party=caller.party, by=caller.device))
+
+    async def keep(self, caller: Principal, id: int) -> WatcherView:
+        """Take back that a watcher was taken away, while they still watch. A repeat changes nothing."""
+        return _view(await self.watchers.keep(id, party=caller.party, by=caller.device))
 
     async def accept(self, caller: Principal, id: int) -> WatcherView:
         """Watch over an account from now on. A repeat changes nothing."""

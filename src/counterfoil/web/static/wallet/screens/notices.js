@@ -7,15 +7,43 @@ import { t } from "/static/phone/words.js";
 import { Screen, money, when } from "../frame.js";
 import { Alarms } from "./alarms.js";
 
+/** What is told of watching, and to those who watch. @param {any} wallet @param {any} notice @returns {string} */
+function watchWords(wallet, { kind, facts = {} }) {
+  const name = facts.watcher ?? facts.name ?? "";
+  const amount = facts.amount === undefined ? "" : money(wallet, facts.amount);
+  const own = kind.replace(/^watched_/, "");
+  return /** @type {Record<string, string>} */ ({
+    watcher_chosen: t("%(name)s was asked to watch over your account", { name }),
+    watcher_accepted: t("%(name)s watches over your account", { name }),
+    watcher_declined: t("%(name)s does not want to watch over your account", { name }),
+    watcher_left: t("%(name)s no longer watches over your account", { name }),
+    watcher_taken_away: t("%(name)s was taken away as a watcher", { name }),
+    watcher_kept: t("%(name)s goes on watching over your account", { name }),
+    watcher_ended: t("%(name)s no longer watches over your account", { name }),
+    watch_asked: t("%(name)s asks you to watch over their account", { name }),
+    watch_taken_away: t("%(name)s no longer wants you to watch", { name }),
+    watch_kept: t("%(name)s wants you to go on watching", { name }),
+    watch_ended: t("You no longer watch over %(name)s.", { name }),
+    watched_paid: t("%(name)s paid %(amount)s", { name, amount }),
+    watched_received: t("%(name)s received %(amount)s", { name, amount }),
+    watched_held: t("%(name)s set aside %(amount)s", { name, amount }),
+    watched_released: t("%(name)s: %(amount)s no longer set aside", { name, amount }),
+  })[kind] ?? (NOBODYS.includes(own) ? `${name}: ${words(wallet, { kind: own })}` : t("Something changed in the account of %(name)s", { name }));
+}
+
+/** Happenings whose words speak of nobody's account in particular. */
+const NOBODYS = ["device_added", "device_revoked", "recovery_done", "recovery_cancelled", "pin_set", "frozen", "unfrozen", "closed"];
+
+/** Where a notice leads; "" for nowhere. @param {any} notice @returns {string} */
+function way({ kind, facts }) {
+  if (/^watch(er)?_/.test(kind)) return "#/security/watchers";
+  return facts?.receipt_code ? `/r/${facts.receipt_code}` : "";
+}
+
 /** What happened, by its kind. @param {any} wallet @param {any} notice @returns {string} */
-function words(wallet, { kind, facts = {} }) {
-  if (kind.startsWith("watch")) {
-    const { name = "", watcher = "", amount } = facts;
-    if (kind === "watch_asked") return t("%(name)s asks you to watch over their account", { name });
-    if (kind === "watched_paid") return t("%(name)s paid %(amount)s", { name, amount: money(wallet, amount) });
-    if (kind === "watched_received") return t("%(name)s received %(amount)s", { name, amount: money(wallet, amount) });
-    return watcher ? t("Your watchers: %(name)s", { name: watcher }) : t("Something changed in the account of %(name)s", { name });
-  }
+function words(wallet, notice) {
+  const { kind, facts = {} } = notice;
+  if (kind.startsWith("watch")) return watchWords(wallet, notice);
   return /** @type {Record<string, string>} */ ({
     opened: t("The account was opened"),
     device_added: t("A device was added"),
@@ -63,9 +91,11 @@ export default class Notices extends Component {
     const { at, by, facts } = notice;
     const isNew = at > this.before;
     const whose = by === "staff" ? t("by %(scheme)s", { scheme: wallet.scheme?.name ?? "Counterfoil" }) : "";
-    return html`<li><div class="row">${icon("bell")}
+    const path = way(notice);
+    const shown = html`${icon("bell")}
       <span class="row-title">${isNew ? html`<strong>${words(wallet, notice)}</strong> <span class="chip-note">${t("new")}</span>` : words(wallet, notice)}</span>
-      <span class="row-note">${[when(at), whose].filter(Boolean).join(" · ")}${facts.reason ? html` · <bdi>${facts.reason}</bdi>` : null}</span></div></li>`;
+      <span class="row-note">${[when(at), whose, facts.receipt_code].filter(Boolean).join(" · ")}${facts.reason ? html` · <bdi>${facts.reason}</bdi>` : null}</span>`;
+    return html`<li>${path ? html`<a class="row" href=${path}>${shown}<span class="row-end">${icon("next", "soft")}</span></a>` : html`<div class="row">${shown}</div>`}</li>`;
   }
 
   render() {

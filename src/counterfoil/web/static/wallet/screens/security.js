@@ -1,11 +1,12 @@
 // @ts-check
-/** Lock at once, PIN, limits of one's own, whether a PIN alone may pay; and the way out: no account on this phone any more. */
+/** Lock at once, PIN, limits of one's own, whether a PIN alone may pay, who watches; and the way out: no account on this phone any more. */
 
 import { icon } from "/static/look/icons.js";
 import { Component, html } from "/static/phone/view.js";
 import { formatMoney, parseMoney, t } from "/static/phone/words.js";
 import { Field, Form, PinField, Screen, go, money } from "../frame.js";
 import { checkPin } from "./open.js";
+import { Watchers } from "./watchers.js";
 
 /** @extends {Component<import("../frame.js").ScreenProps, {told: string}>} */
 export default class Security extends Component {
@@ -22,6 +23,7 @@ export default class Security extends Component {
   render() {
     const { wallet, parts } = this.props;
     const { account } = wallet;
+    if (parts[0] === "watchers") return html`<${Watchers} wallet=${wallet} parts=${parts} />`;
     const limits = account?.limits;
     const locked = account?.freezes.some((/** @type {any} */ freeze) => freeze.own);
     const digits = wallet.scheme?.currency.digits ?? 2;

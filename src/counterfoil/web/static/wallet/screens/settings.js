@@ -55,6 +55,7 @@ export default class Settings extends Component {
     const themes = /** @type {["auto"|"light"|"dark", string][]} */ ([["auto", t("As the phone")], ["light", t("Light")], ["dark", t("Dark")]]);
     const pages = [
       ["security", "lock", t("PIN, limits and lock"), t("Lock the wallet at once, set limits of your own")],
+      ["security/watchers", "person", t("Watchers"), t("Who is told of all that happens to your account")],
       ["devices", "device", t("Devices"), t("Add another phone, remove a lost one")],
       ...(account && account.kind !== "customer" ? [["tills", "shop", t("Tills and poster"), t("Tills, clerks, pay-out")]] : []),
       ["notices", "bell", t("Notices"), t("What happened to your account")],

@@ -1,4 +1,4 @@
-"""Texts that change a PIN, and that unlock an account.
+"""Texts that change a PIN, that unlock an account, and that are about watchers.
 
 Revision: 0014, after 0013
 """
@@ -14,4 +14,4 @@ depends_on = None
 def upgrade() -> None:
     with op.batch_alter_table("sms_drafts", schema=None) as batch_op:
         batch_op.drop_constraint(op.f("ck_sms_drafts_kind_known"), type_="check")
-        batch_op.create_check_constraint(op.f("ck_sms_drafts_kind_known"), "kind IN ('pay', 'ask', 'join', 'pin', 'unlock')")
+        batch_op.create_check_constraint(op.f("ck_sms_drafts_kind_known"), "kind IN ('pay', 'ask', 'join', 'pin', 'unlock', 'watch')")
