@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, select
 
 from counterfoil.channels.sms import queue
 from counterfoil.channels.sms import sender as sender_module
-from counterfoil.channels.sms.queue import OTHERS_PER_DAY_MAX, State
+from counterfoil.channels.sms.queue import OTHERS_PER_DAY_MAX, UNSURE_S, State
 from counterfoil.channels.sms.sender import SCHEDULE_S
 from counterfoil.channels.sms.tables import messages
 from counterfoil.channels.sms.types import Delivery, Outbound, Report
+from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import Unavailable
 from counterfoil.parties.notices import hand_over as hand_over_notices
 from counterfoil.parties.tables import notices
@@ -186,6 +189,49 @@ async def test_nothing_is_lost_while_no_gateway_works_and_one_text_at_a_time_ask
         clock.forward(3_000)
         await settled(store, *["sent"] * 20)
     assert len({each.id for each in post.given}) == 20
+
+
+async def test_a_look_is_made_beside_the_event_loop(store: Store, clock: ShiftedClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Payments do not stand still meanwhile, however much is held up."""
+    seen, due = set[threading.Thread](), queue.due
+
+    def looking(*arguments: Any, **named: Any) -> list[queue.Message]:
+        seen.add(threading.current_thread())
+        return due(*arguments, **named)
+
+    monkeypatch.setattr(queue, "due", looking)
+    await tell(store, clock)
+    async with life(sender(store, clock, way(Post(), clock))):
+        await settled(store, "sent")
+    assert threading.current_thread() not in seen
+
+
+async def test_a_look_at_a_long_queue_costs_what_one_at_a_short_queue_does(store: Store, clock: ShiftedClock) -> None:
+    """In steps of the database's machine, which depend on no clock; also after texts that nobody ever reported."""
+    await tell(store, clock, count=2)
+    await sender(store, clock, way(Post(), clock)).take_over()
+    model, now = (await kept(store))[0], clock.now_ns()
+    old = {"state": State.SENT, "gateway": "one", "sent_at": now - 2 * UNSURE_S * NANOSECONDS, "next_attempt_at": None}
+
+    def fill(connection: Connection, first: int, count: int) -> None:
+        for place in range(first, first + count):
+            for sequence, values in ((2 * place, old), (2 * place + 1, {})):
+                own = {"id": sequence, "sequence": sequence, "number": f"+2547{place:08}", "next_attempt_at": now}
+                connection.execute(messages.insert(), msgspec.structs.asdict(model) | own | values)
+
+    def steps(connection: Connection) -> int:
+        count, driver = itertools.count(), connection.connection.driver_connection
+        assert driver is not None
+        driver.set_progress_handler(lambda: next(count) < 0, 10)
+        found = queue.due(connection, now, without=(), limit=16)
+        driver.set_progress_handler(None, 0)
+        assert len(found) == 16
+        return next(count)
+
+    await store.write(partial(fill, first=100, count=40))
+    short = await store.read(steps)
+    await store.write(partial(fill, first=200, count=4_000))
+    assert await store.read(steps) < 2 * short
 
 
 def test_texts_that_fail_together_are_one_failure(clock: ShiftedClock) -> None:
