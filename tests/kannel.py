@@ -25,6 +25,7 @@ from tests.orphans import Watch
 FAKE_SMSC = Path("/usr/lib/kannel/test/fakesmsc")
 USER, PASSWORD, SENDER = "counterfoil", "kannel-password-of-the-tests", "4567"
 START_S_MAX = 60.0
+_LISTENS = "0A"
 _TAKEN = b"smsc_fake: new message received"
 _GOT = re.compile(r"Got message \d+: <(.*)>")
 _MESSAGE = re.compile(r"(\S+) (\+?[0-9]+) (text|ucs-2|udh (\S+) data|data) (.*)")
@@ -213,11 +214,13 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_for_port(port: int) -> None:
+    """Until somebody listens. Asks nobody: whoever connects to the fake SMSC's port is given texts, and these would be lost."""
     until = time.monotonic() + START_S_MAX
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-            return
-        except OSError:
-            assert time.monotonic() < until, f"nobody listens on {port}"
-            time.sleep(0.02)
+    while not any(row[1].endswith(f":{port:04X}") and row[3] == _LISTENS for row in _sockets()):
+        assert time.monotonic() < until, f"nobody listens on {port}"
+        time.sleep(0.02)
+
+
+def _sockets() -> list[list[str]]:
+    """Of IPv4, each the columns of `/proc/net/tcp`."""
+    return [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
