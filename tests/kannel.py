@@ -8,8 +8,10 @@ Without Kannel such tests are skipped, and say so.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -25,6 +27,8 @@ from tests.orphans import Watch
 FAKE_SMSC = Path("/usr/lib/kannel/test/fakesmsc")
 USER, PASSWORD, SENDER = "counterfoil", "kannel-password-of-the-tests", "4567"
 START_S_MAX = 60.0
+QUIET_LOOKS = 10
+"""In a row, 20 ms apart."""
 _LISTENS = "0A"
 _TAKEN = b"smsc_fake: new message received"
 _GOT = re.compile(r"Got message \d+: <(.*)>")
@@ -135,22 +139,73 @@ class Kannel:
         process.wait()
         watch.end()
 
+    def kill_and_start(self, box: str) -> None:
+        """One of "smsbox", "bearerbox" and "network", while the others go on. The network ends with its bearerbox, by itself.
+
+        The network dies in a moment in which nothing is on its way to it: the fake SMSC's protocol acknowledges nothing, so that texts in
+        its socket would be lost, and Kannel would call them delivered. smsbox stands still until then, with what it was given.
+        """
+        if box == "network":
+            smsbox = self._processes["smsbox"][0]
+            smsbox.send_signal(signal.SIGSTOP)
+            self._wait_until_quiet()
+            self.end_network()
+            smsbox.send_signal(signal.SIGCONT)
+            self.start_network()
+            return
+        self.kill(box)
+        if box == "smsbox":
+            self.start_smsbox()
+            return
+        self._processes[f"network-{self._phones}"][0].wait(START_S_MAX)  # once it has read what its bearerbox had written
+        self.end_network()
+        self.start_bearerbox()
+        self.start_network()
+
+    def keep_up(self) -> None:
+        """Starts smsbox again where it has ended by itself, as it may when its bearerbox dies: whoever runs a Kannel has this done."""
+        if self._processes["smsbox"][0].poll() is not None:
+            self.kill("smsbox")
+            self.start_smsbox()
+
+    def _wait_until_quiet(self) -> None:
+        """Until bearerbox neither does nor writes anything, and nothing lies in the network's socket."""
+        pid, log, seen, looks = self._processes["bearerbox"][0].pid, self._log("bearerbox"), -1, 0
+        until = time.monotonic() + START_S_MAX
+        while looks < QUIET_LOOKS:
+            assert time.monotonic() < until, "bearerbox does not come to rest"
+            time.sleep(0.02)
+            size = log.stat().st_size
+            is_asleep = all(stat.read_text().rpartition(")")[2].split()[0] == "S" for stat in Path(f"/proc/{pid}/task").glob("*/stat"))
+            looks = looks + 1 if size == seen and is_asleep and self._has_read_all() else 0
+            seen = size
+
+    def _has_read_all(self) -> bool:
+        ours = f":{self._smsc:04X}"
+        return not any(ours in (row[1][-5:], row[2][-5:]) and row[4] != "00000000:00000000" for row in _sockets())
+
     def close(self) -> None:
         for name in list(self._processes):
             self.kill(name)
 
     def shown(self) -> list[Shown]:
         """Every message that the network was given so far, each part for itself, in order."""
+        return list(itertools.chain.from_iterable(self.shown_by_life()))
+
+    def shown_by_life(self) -> list[list[Shown]]:
+        """The same, of each network that was started."""
+        return [self._shown_in(number) for number in range(1, self._phones + 1)]
+
+    def _shown_in(self, number: int) -> list[Shown]:
         found: list[Shown] = []
-        for number in range(1, self._phones + 1):
-            log = self._log(f"network-{number}").read_text("utf-8", errors="replace")
-            for got in _GOT.finditer(log):
-                message = _MESSAGE.fullmatch(got[1])
-                if message is None:  # its lines are messages, so a text's second line looks like another one
-                    found[-1] = msgspec.structs.replace(found[-1], text=f"{found[-1].text}\n{got[1]}")
-                    continue
-                sender, phone, kind, header, content = message.groups()
-                found.append(Shown(sender, phone, _content(kind, content), unquote_to_bytes(header)[-1] if header else 0))
+        log = self._log(f"network-{number}").read_text("utf-8", errors="replace")
+        for got in _GOT.finditer(log):
+            message = _MESSAGE.fullmatch(got[1])
+            if message is None:  # its lines are messages, so a text's second line looks like another one
+                found[-1] = msgspec.structs.replace(found[-1], text=f"{found[-1].text}\n{got[1]}")
+                continue
+            sender, phone, kind, header, content = message.groups()
+            found.append(Shown(sender, phone, _content(kind, content), unquote_to_bytes(header)[-1] if header else 0))
         return found
 
     def logs(self) -> str:

@@ -244,3 +244,20 @@ async def test_a_store_that_is_full_gives_nothing_away_and_ends_nothing(
         await tell(store, clock, "closed", AMA)
         await settled(store, "sent")
     assert len(one.given) == 1
+
+
+async def test_what_a_queue_of_others_could_put_in_another_order_is_given_one_by_one(store: Store, clock: ShiftedClock) -> None:
+    """To one number, and within a rank; a code waits for nobody, and nothing waits for ever."""
+    one = post("one", Doubt.REPORT)
+    async with life(sender(store, clock, way(one, clock))):
+        for kind, number in (("closed", AMA), ("frozen", AMA), ("closed", KOFI), ("unfrozen", AMA)):
+            await tell(store, clock, kind, number)
+        await tell(store, clock, "code", AMA, code="123456", purpose="enrol", minutes=10)
+        await settled(store, "sent", "waiting", "sent", "waiting", "waiting")
+        assert await report(store, clock, Delivery.ON_ITS_WAY) is State.SENT
+        await settled(store, "sent", "sent", "sent", "waiting", "waiting")
+        clock.forward(UNSURE_S)
+        await settled(store, "sent", "sent", "sent", "sent", "sent")
+        await tell(store, clock, "code", AMA, code="654321", purpose="enrol", minutes=10)
+        await settled(store, *["sent"] * 6)
+    assert [each.text[:6] for each in one.given if each.number == AMA][-1] == "654321"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, quote_plus
 
 import pytest
+from sqlalchemy import Connection
 
 from counterfoil.channels.gateways.kannel import Kannel as KannelGateway
 from counterfoil.channels.peers import Peers
@@ -19,6 +22,7 @@ from counterfoil.channels.sms.queue import State
 from counterfoil.channels.sms.types import Inbound, Outbound, Report
 from counterfoil.errors import Refused, Unavailable
 from counterfoil.gateway_settings import SmsGateway
+from counterfoil.parties.journal import send_sms
 from counterfoil.store.database import Store
 from counterfoil.web.metrics import Metrics
 from counterfoil.web.server import listening
@@ -63,10 +67,10 @@ class House:
         )  # fmt: skip
 
     @contextlib.asynccontextmanager
-    async def sending(self) -> AsyncIterator[None]:
-        gateway = KannelGateway(self.settings, self.peers)
+    async def sending(self) -> AsyncIterator[Counted]:
+        gateway = Counted(self.settings, self.peers)
         async with life(sender(self.store, self.clock, way(gateway, self.clock))):
-            yield
+            yield gateway
 
     def texts(self) -> list[str]:
         return [each.text for each in self.kannel.shown()]
@@ -204,6 +208,82 @@ async def test_a_bearerbox_killed_with_its_queue_full_loses_nothing(house: House
             while {each.number for each in house.kannel.shown()} != {f"+2547000002{number:02}" for number in range(12)}:
                 await asyncio.sleep(0.05)
         await house.come_to(State.DELIVERED, 12)
+
+
+QUEUED, NUMBERS = 200, 40
+DEATHS = [("bearerbox", 60), ("network", 100), ("smsbox", 140)]
+"""Each when phones have so many texts."""
+QUIET_S, SKIPPED_S = 3.0, 20.0
+
+
+async def test_every_box_killed_in_the_middle_of_a_long_queue_loses_nothing_and_keeps_the_order(house: House) -> None:
+    """Twice comes only what bearerbox had given to the network and not yet crossed out when it died: it gives that again by itself."""
+    one, numbers = house.kannel, [f"+2547000003{place:02}" for place in range(NUMBERS)]
+
+    def write(connection: Connection) -> None:
+        for place in range(QUEUED):
+            send_sms(connection, house.clock, numbers[place % NUMBERS], "pin_allowed", per_day=100 * (place + 1))
+
+    await house.store.write(write)
+    deaths, ends = [*DEATHS], list[int]()
+    async with house.sending() as given, asyncio.timeout(120):
+        while (await states(house.store)).count(State.SENT) < NUMBERS:
+            await asyncio.sleep(0.05)
+        one.kill("bearerbox")  # with as many as it is given in its store
+        one.start_bearerbox()
+        one.start_network()
+        quiet = Quiet(house.clock)
+        while True:
+            now = await states(house.store)
+            if deaths and len(one.shown()) >= deaths[0][1]:
+                assert State.WAITING in now, "or it is no longer the middle"
+                if deaths[0][0] == "bearerbox":
+                    ends.append(len(one.shown_by_life()))
+                one.kill_and_start(deaths.pop(0)[0])
+            elif not deaths and not {State.WAITING} & {*now} and len({each.text for each in one.shown()}) == QUEUED:
+                break
+            one.keep_up()
+            quiet.see(now, len(one.shown()))
+            await asyncio.sleep(0.02)
+    rows, lives = await kept(house.store), one.shown_by_life()
+    assert {row.state for row in rows} <= {State.SENT, State.DELIVERED}
+    for number in numbers:
+        firsts = list(dict.fromkeys(each.text for each in one.shown() if each.number == number))
+        assert firsts == [row.text for row in rows if row.number == number]
+    texts = Counter(each.text for each in one.shown())
+    twice = {text for text, count in texts.items() if count > 1}
+    around = [{each.text for each in life} for life in (lives[ends[0] - 1], lives[ends[0]])]
+    assert twice <= around[0] & around[1], "only by the bearerbox that died with it"
+    assert max(texts.values()) <= 2
+    assert {given.texts[text] for text in twice} <= {1}, "by us, once"
+
+
+class Quiet:
+    """Lets time pass when nothing has happened for some seconds: then no report is on its way any more."""
+
+    def __init__(self, clock: ShiftedClock) -> None:
+        self._clock = clock
+        self._seen: object = None
+        self._since = 0.0
+
+    def see(self, *what: object) -> None:
+        if what != self._seen:
+            self._seen, self._since = what, time.monotonic()
+        elif time.monotonic() - self._since > QUIET_S:
+            self._clock.forward(SKIPPED_S)
+            self._since = time.monotonic()
+
+
+class Counted(KannelGateway):
+    """Knows how often it was given each text."""
+
+    def __init__(self, settings: SmsGateway, peers: Peers) -> None:
+        super().__init__(settings, peers)
+        self.texts: Counter[str] = Counter()
+
+    async def send(self, text: Outbound) -> str:
+        self.texts[text.text] += 1
+        return await super().send(text)
 
 
 def typed(text: str, kind: str = "text", number: str = "254700000001") -> str:

@@ -223,7 +223,7 @@ async def test_a_look_at_a_long_queue_costs_what_one_at_a_short_queue_does(store
         count, driver = itertools.count(), connection.connection.driver_connection
         assert driver is not None
         driver.set_progress_handler(lambda: next(count) < 0, 10)
-        found = queue.due(connection, now, without=(), limit=16)
+        found = queue.due(connection, now, without=(), limit=16, reporting=["one"])
         driver.set_progress_handler(None, 0)
         assert len(found) == 16
         return next(count)
@@ -350,6 +350,8 @@ async def test_reports_are_taken_in_any_order_any_number_of_times(store: Store, 
         said = Report(gateway=gateway, id=id, reference=reference, delivery=delivery)
         return await store.write(lambda connection: queue.reported(connection, said, clock.now_ns()))
 
+    assert await report(Delivery.ON_ITS_WAY, id=first.id, gateway="another") is None
+    assert await report(Delivery.ON_ITS_WAY, id=first.id) is State.SENT
     assert await report(Delivery.ON_ITS_WAY, id=first.id) is None
     assert await report(Delivery.FAILED, id=first.id, gateway="another") is None, "only who took it knows that it failed"
     assert await report(Delivery.DELIVERED, id=first.id) is State.DELIVERED

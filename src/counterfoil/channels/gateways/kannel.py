@@ -3,7 +3,8 @@
     GET URL?username=..&password=..&from=..&to=..&text=..&charset=UTF-8&coding=0|2&dlr-mask=31&dlr-url=..
 
 smsbox cuts a long text into parts itself (`concatenation = true`), and asks the network for a report of the last part. What it
-has accepted lies in bearerbox's store, and goes out after a restart, perhaps in another order and perhaps twice.
+has accepted lies in bearerbox's store, and goes out after a restart, perhaps in another order and perhaps twice. So it is given the
+next text to a number when it has reported the one before (see `sms.queue`).
 
 What comes in is a POST on `post-url = .../in?id=%I` of the group `sms-service`: the body is the text, so that no address and no
 log of addresses has it, and the number is the header X-Kannel-From.

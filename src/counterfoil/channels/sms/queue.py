@@ -7,7 +7,9 @@
                                                  └    capped                      from the start: too many of rank OTHER that day
 
 A text is looked at when everything older of its number and rank has left: the order of texts to one number is kept within a
-rank. Between ranks it is not: a code does not wait for a shop's greetings.
+rank. Between ranks it is not: a code does not wait for a shop's greetings. A gateway with a queue of its own, such as Kannel's,
+comes out of a crash with that queue in another order: where it reports, an older text has left when a report says that the network
+has it, or after UNSURE_S. Codes do not wait for that.
 
 A text that waits and has a `sent_at` is in doubt: it was given to `gateway`, and nobody has heard what became of it. For UNSURE_S
 no other gateway is given it, so that a phone does not show it twice.
@@ -36,6 +38,7 @@ OTHERS_PER_DAY_MAX = 10
 DAY_NS = 86_400 * NANOSECONDS
 UNSURE_S = 60
 """Seconds that a text in doubt stays with the gateway that may have it. What is secret does not: a code is needed now."""
+SECRET = tuple(kind for kind, shape in KINDS.items() if shape.secret)
 KEPT_S = 90 * 86_400
 """Seconds that texts which are done with are kept, for people to look at and to account for."""
 PAGE_SIZE_MAX = 200
@@ -153,13 +156,20 @@ def _others_today(connection: Connection, number: str, now: int) -> int:
 
 
 def due(
-    connection: Connection, now: int, *, without: Collection[tuple[str, int]], limit: int, resting: Collection[str] = ()
+    connection: Connection,
+    now: int,
+    *,
+    without: Collection[tuple[str, int]],
+    limit: int,
+    resting: Collection[str] = (),
+    reporting: Collection[str] = (),
 ) -> list[Message]:
     """What may be sent now, most urgent first: of each number and rank the oldest, and none of the lanes `without`.
 
-    `resting`: gateways that get nothing now; what is bound to one of them waits.
+    `resting`: gateways that get nothing now; what is bound to one of them waits. `reporting`: those whose reports are waited for.
     Some milliseconds however long the queue is, but where thousands of texts in its front are held up: then 2 µs for each of them.
     """
+    since = now - UNSURE_S * NANOSECONDS
     earlier = messages.alias("earlier")
     is_older = (earlier.c.number == messages.c.number) & (earlier.c.rank == messages.c.rank) & (earlier.c.sequence < messages.c.sequence)
     # In the order of the index over (state, rank, sequence): `+ 0` keeps a database from taking the one over `expires_at`, and sorting all.
@@ -171,8 +181,12 @@ def due(
         .limit(limit + len(without))
     )
     if resting:
-        is_free = messages.c.sent_at.is_(None) | (messages.c.sent_at <= now - UNSURE_S * NANOSECONDS)
+        is_free = messages.c.sent_at.is_(None) | (messages.c.sent_at <= since)
         query = query.where(is_free | messages.c.gateway.not_in(resting))
+    if reporting:
+        is_unreported = (earlier.c.state == State.SENT) & earlier.c.reported_at.is_(None) & (earlier.c.sent_at > since)
+        is_held_up = exists(earlier.c.sequence).where(is_older, is_unreported, earlier.c.gateway.in_(reporting))
+        query = query.where(messages.c.kind.in_(SECRET) | ~is_held_up)
     found = [message_of(row) for row in connection.execute(query)]
     return [message for message in found if message.lane not in without][:limit]
 
@@ -303,7 +317,7 @@ def reported(connection: Connection, report: Report, now: int, *, part_cost: int
         after = State.DELIVERED
     elif report.delivery is Delivery.FAILED and is_its and (row.state == State.SENT or resolved):
         after = State.FAILED
-    elif resolved:
+    elif resolved or (row.state == State.SENT and is_its and row.reported_at is None):
         after = State.SENT
     else:
         return None

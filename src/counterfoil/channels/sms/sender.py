@@ -188,7 +188,8 @@ class Sender:
             return
         now = self.clock.now_ns()
         resting = frozenset(way.name for way in self.ways if way.rests_s)
-        look = partial(queue.due, now=now, without=frozenset(self._lanes), limit=way.room, resting=resting)
+        reporting = [way.name for way in self.ways if way.gateway.doubt is Doubt.REPORT]
+        look = partial(queue.due, now=now, without=frozenset(self._lanes), limit=way.room, resting=resting, reporting=reporting)
         for message in await self.store.read_long(look):
             first = self._bound_to(message, now) or way
             if first.room <= 0:

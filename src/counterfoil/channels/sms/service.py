@@ -109,6 +109,8 @@ class Sms:
         after = await self.store.write(lambda connection: queue.reported(connection, report, now, part_cost=part_cost))
         if after is State.FAILED:
             self.sender.ended[State.FAILED] += 1
+        if after is not None:
+            self.sender.wake()  # what comes after it to that number may go
 
     async def to_number(self, number: str, limit: int = NEWEST_MAX) -> list[Message]:
         """The newest texts to a number (E.164), newest first: for a sandbox's telephones."""
