@@ -254,10 +254,23 @@ async def test_what_a_queue_of_others_could_put_in_another_order_is_given_one_by
             await tell(store, clock, kind, number)
         await tell(store, clock, "code", AMA, code="123456", purpose="enrol", minutes=10)
         await settled(store, "sent", "waiting", "sent", "waiting", "waiting")
+        for count in (1, 2, 3):  # looks go by
+            await tell(store, clock, "closed", f"+25470000010{count}")
+            await settled(store, "sent", "waiting", "sent", "waiting", "waiting", *["sent"] * count)
+        assert [each.number for each in one.given].count(AMA) == 1
         assert await report(store, clock, Delivery.ON_ITS_WAY) is State.SENT
-        await settled(store, "sent", "sent", "sent", "waiting", "waiting")
+        await settled(store, "sent", "sent", "sent", "waiting", "waiting", *["sent"] * 3)
         clock.forward(UNSURE_S)
-        await settled(store, "sent", "sent", "sent", "sent", "sent")
+        await settled(store, *["sent"] * 8)
         await tell(store, clock, "code", AMA, code="654321", purpose="enrol", minutes=10)
-        await settled(store, *["sent"] * 6)
+        await settled(store, *["sent"] * 9)
     assert [each.text[:6] for each in one.given if each.number == AMA][-1] == "654321"
+
+
+async def test_what_is_urgent_does_not_wait_for_the_report_of_what_is_not(store: Store, clock: ShiftedClock) -> None:
+    slip = {"shop": "Shop", "amount": "1.00 USD", "link": "https://x.example/1"}
+    async with life(sender(store, clock, way(post("one", Doubt.REPORT), clock))):
+        await tell(store, clock, "slip", AMA, count=2, **slip)
+        await settled(store, "sent", "waiting")
+        await tell(store, clock, "closed", AMA)
+        await settled(store, "sent", "waiting", "sent")
