@@ -119,6 +119,13 @@ async def test_it_is_read_in_the_app_and_sent_to_those_who_have_none(scheme: Sch
     assert await inbox(scheme, other) == []
 
 
+async def test_pages_that_are_handed_out_at_the_same_time_reach_each_once(scheme: Scheme) -> None:
+    people = [await scheme.customer(f"Rose {number}") for number in range(3)]
+    await approved(scheme, await announcement(scheme, people))
+    await asyncio.gather(*[scheme.services.announcements.hand_out() for _ in range(8)])
+    assert [await inbox(scheme, each) for each in people] == [[EN]] * 3
+
+
 async def test_it_cannot_be_answered(scheme: Scheme) -> None:
     rose = await scheme.customer("Rose")
     talk = scheme.services.conversations

@@ -255,10 +255,15 @@ class Announcements:
         query = select(announcements).where(announcements.c.done_at.is_(None)).order_by(announcements.c.approved_at, announcements.c.id)
         if await self.store.read(lambda connection: connection.execute(query.limit(1)).first()) is None:
             return False
-        told = await self.store.write(lambda connection: self._hand_out(connection, connection.execute(query.limit(1)).one()))
-        for account, event in told:
+
+        def write(connection: Connection) -> list[tuple[int, Told]] | None:
+            row = connection.execute(query.limit(1)).first()  # again: another call may have ended it in between
+            return None if row is None else self._hand_out(connection, row)
+
+        told = await self.store.write(write)
+        for account, event in told or ():
             self.hub.publish(account, event)
-        return True
+        return told is not None
 
     def _hand_out(self, connection: Connection, row: Row[Any]) -> list[tuple[int, Told]]:
         """One page, and the position after it. Returns whom to tell of it."""
