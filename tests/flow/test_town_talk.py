@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from counterfoil import app
+from counterfoil.channels.announcements import KIND, Announcement
 from counterfoil.clock import SystemClock
 from counterfoil.commands.demo import counter as counter_module
 from counterfoil.commands.demo import talk as talk_module
@@ -59,6 +61,8 @@ async def test_a_town_has_talked_goes_on_talking_and_its_agents_pay_in_what_stra
                 assert (await services.requests.find(request, agent.account)).state is RequestState.PAID
             await check_refusal(services, person, agent.account)
             await check_greeting(services, person, agent.account)
+            await check_announcement(services, cast, person)
+            assert not serving.done()
         finally:
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
@@ -118,6 +122,22 @@ async def check_greeting(services: Services, person: Newcomer, agent: int) -> No
     await asyncio.sleep(0.1)
     answers = [message.text for message in await talk.messages(person.account, agent) if message.sender == agent]
     assert answers == [counter_module._ANSWERS["en"]]
+
+
+async def check_announcement(services: Services, cast: Cast, person: Newcomer) -> None:
+    """The scheme writes to everybody: nobody greets it, and the agents go on serving."""
+    talk, staff = services.conversations, {actor.label: actor.party for actor in cast.staff}
+    said = msgspec.json.encode(Announcement(texts={"en": "We are closed on Friday."}, to="kind", value="agent"))
+    proposal = await services.approvals.propose(new_id(CLOCK), KIND, said, reason="holiday", by=staff["garnier"])
+    await services.approvals.approve(proposal.id, by=staff["hale"])
+    for agent in cast.agents:
+        async with asyncio.timeout(60):
+            while not await talk.messages(agent.account, talk.scheme_account):
+                await asyncio.sleep(0.02)
+    before = person.balance()
+    for agent in cast.agents:
+        await ask(person, agent.account, 30)
+    await until(lambda: person.balance() == before + 30 * len(cast.agents))
 
 
 def test_every_language_of_the_town_has_something_to_say() -> None:

@@ -107,8 +107,10 @@ class Counter:
         )
 
     async def _greet(self, agent: Actor, stranger: int) -> None:
-        """Says how to get money, in the stranger's language, unless they have heard it already."""
+        """Says how to get money, in the stranger's language, unless they have heard it already. The scheme itself reads no answers."""
         talk = self.services.conversations
+        if stranger == talk.scheme_account:
+            return
         await talk.read(agent.account, stranger)
         if any(message.sender == agent.account for message in await talk.messages(agent.account, stranger, limit=20)):
             return
