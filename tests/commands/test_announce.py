@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import re
+import shlex
+
 import pytest
 
 from counterfoil.channels.reports import ReportReason
@@ -10,8 +14,12 @@ from counterfoil.parties.types import StaffRole
 from tests.channels.test_announcements import inbox
 from tests.commands.desk import Desk
 from tests.commands.test_staff import staff
+from tests.web.test_pages import browser, page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+COMMAND = re.compile(r'<pre class="command"[^>]*>([^<]*)</pre>')
+"""What the staff pages tell to type."""
 
 
 async def test_a_message_to_a_list_is_proposed_looked_at_and_approved_by_two(desk: Desk) -> None:
@@ -45,6 +53,38 @@ async def test_a_group_is_named_by_what_it_has_in_common_and_a_text_by_its_langu
         texts = [part for text in wrong for part in ("--text", text)]
         code, refused = await staff(desk, StaffRole.SUPERVISOR, "sup_1", "announce", *texts, "--reason", "greeting")
         assert (code, "--text" in str(refused["detail"])) == (2, True)
+
+
+async def test_the_pages_tell_staff_what_to_type_and_it_works(desk: Desk) -> None:
+    scheme, services = desk.site.scheme, desk.site.services
+    one, other = await scheme.customer(), await scheme.customer()
+    sent = await services.conversations.send(id=new_id(scheme.clock), sender=one.account, recipient=other.account, text="Your code?")
+    made = await services.reports.report(
+        id=new_id(scheme.clock), message=sent.id, reporter=other.account, reason=ReportReason.FRAUD, note=""
+    )
+    said = ("--text", "en=Hello", "--to", "tier:identity_verified", "--reason", "greeting")
+    proposed = [(await staff(desk, StaffRole.SUPERVISOR, "sup_1", "announce", *said))[1] for _ in range(2)]
+    bank = await scheme.institution("Bank of the pages")
+    _, issue = await staff(desk, StaffRole.TREASURER, "treasurer", "propose", "issue", bank.address, "5", "--reason", "deposit")
+    paths = [f"/staff/announcements/{each['id']}" for each in proposed] + ["/staff/proposals", "/staff/reports"]
+
+    async def told(path: str) -> list[list[str]]:
+        async with browser(desk.site) as visitor:
+            return [shlex.split(html.unescape(line)) for line in COMMAND.findall(await page(visitor, path))]
+
+    first, second, proposals, reports = [await told(path) for path in paths]
+    assert [line[2:4] for line in first] == [[word, str(proposed[0]["id"])] for word in ("approve", "reject")]
+    assert [line[2] for line in proposals if line[3] == issue["id"]] == ["approve", "reject"]
+    closing = next(line for line in reports if line[3] == id_text(made.id))
+    await staff(desk, StaffRole.SUPERVISOR, "sup_2", "proposals")
+    await staff(desk, StaffRole.CLERK, "clerk", "reports")
+    for line, key in ((first[0], "sup_2"), (second[1], "sup_2"), (closing, "clerk")):
+        assert line[0] == "counterfoil"
+        assert line[-2:] == ["--key", "YOUR.key"]
+        ran = await desk.run(*line[1:-1], desk.folder / f"{key}.key")
+        assert ran.code == 0, ran.err
+    assert [await told(path) for path in paths[:2]] == [[], []]
+    assert closing not in await told("/staff/reports")
 
 
 async def test_a_report_is_listed_and_closed_with_a_word(desk: Desk) -> None:

@@ -301,7 +301,9 @@ class StaffViews:
             currency = self.services.config.currency
             what = f"{what}: {self.language.money(particulars['amount'], currency)} {currency.code}"
         return {
+            "id": id_text(proposal.id),
             "created_at": proposal.created_at,
+            "waits": proposal.state is ProposalState.PROPOSED,
             "link": f"/staff/announcements/{id_text(proposal.id)}" if proposal.kind == ANNOUNCEMENT else "",
             "what": what,
             "reason": proposal.reason,
