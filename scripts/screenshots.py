@@ -1,8 +1,7 @@
-"""Picture every page of a demo town, in both sizes, in English and Korean, light and dark: `python -m scripts.screenshots`.
+"""Picture every page of a demo town, in both sizes, in three languages, light and dark: `python -m scripts.screenshots`.
 
 Fills a town, serves it, and walks through it in Debian's Chromium as people of the town would: wallet, till, the pages without
-JavaScript, the pages of everybody and those of staff. French is pictured once, on the small screen. The pictures go to
-screenshots/, which is not in the repository:
+JavaScript, the pages of everybody and those of staff. The pictures go to screenshots/, which is not in the repository:
 
     screenshots/wallet-pay-consent.360x640.ko.dark.png
 
@@ -31,12 +30,9 @@ from scripts.pictures.town import Town, town
 from scripts.pictures.walks import WALKS
 from tests.browser.device import SIZES, Camera, Theme, camera_browser, device
 
-LANGUAGES = ("en", "ko")
+LANGUAGES = ("en", "ko", "fr")
 THEMES: tuple[Theme, ...] = ("light", "dark")
-LOOKS: list[tuple[str, str, Theme]] = [
-    *((size, language, theme) for size in SIZES for language in LANGUAGES for theme in THEMES),
-    ("360x640", "fr", "light"),
-]
+LOOKS: list[tuple[str, str, Theme]] = [(size, language, theme) for size in SIZES for language in LANGUAGES for theme in THEMES]
 """Size, language and theme of each album."""
 AT_ONCE = 2
 """Languages that are walked beside each other: one for each core of a small machine. The people of one language share a wallet."""

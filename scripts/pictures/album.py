@@ -135,12 +135,12 @@ class Album:
         except (AssertionError, Error, TimeoutError) as error:
             self.missed.append(f"{name}.{self.suffix}: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
 
-    async def open(self, name: str, address: str) -> None:
-        """A page made on the server."""
+    async def open(self, name: str, address: str, *, status: int = 200) -> None:
+        """A page made on the server, which answers with this status."""
         async with self.part(name):
             answer = await self.page.goto(self.town.base + address, wait_until="load")
             assert answer is not None
-            assert answer.status < 400, f"{address} answered {answer.status}"
+            assert answer.status == status, f"{address} answered {answer.status}"
             await self.take(name)
 
     async def screen(self, name: str, address: str, ready: str = "#app h1") -> None:

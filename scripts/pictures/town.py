@@ -33,6 +33,12 @@ PACE = "0.2"
 GOODS = {"Limes": 45, "Papaya": 120, "Oranges, 1 kg": 180, "Plantain": 60, "Guava": 210, "Avocado": 90}
 SHOP, STAFF, PIN = "neema_fruit", "osborne", "2580"
 """A stall of the town, a treasurer, and the PIN of the first people: what the demo prints."""
+SUPERVISOR, CLERK, ADMINISTRATOR = "garnier", "wekesa", "hale"
+SAID = {"en": "We are closed on Friday.", "ko": "금요일에는 문을 닫아요.", "fr": "Nous sommes fermés vendredi."}
+PROPOSED = {
+    "en": "The new tariff begins on Monday: sending money is free up to 5.00 USD.",
+    "ko": "월요일부터 5.00 USD까지는 수수료 없이 보내요.",
+}
 
 
 class Town:
@@ -100,6 +106,26 @@ class Town:
                 (holder, key["account"], "I come by at five. Thank you!"),
             ):
                 await self.call(sender, "POST", "/v1/messages", {"id": self.new_id(), "to": reader, "text": text})
+        await self._write_to_everybody()
+        await self._complain()
+
+    async def _write_to_everybody(self) -> None:
+        """One message to many that has gone out, and one that waits for a second person."""
+        for texts, is_approved in ((SAID, True), (PROPOSED, False)):
+            body = {"id": self.new_id(), "to": "all", "value": "", "texts": texts, "reason": "public holiday", "security": False}
+            await self.call(SUPERVISOR, "POST", "/v1/staff/announcements", body)
+            if is_approved:
+                await self.call(ADMINISTRATOR, "POST", f"/v1/staff/proposals/{body['id']}/approve")
+
+    async def _complain(self) -> None:
+        """Two reports about messages, one of which is closed."""
+        for closing, holder in zip((None, {"word": "known to each other", "days": 0}), self.holders.values(), strict=False):
+            thread = await self.call(holder, "GET", f"/v1/threads/{self.key(SHOP)['account']}")
+            message = next(each["id"] for each in thread["messages"] if each["from"] == self.key(SHOP)["account"])
+            report = {"id": self.new_id(), "reason": "fraud", "note": "I ordered nothing."}
+            await self.call(holder, "POST", f"/v1/messages/{message}/report", report)
+            if closing:
+                await self.call(CLERK, "POST", f"/v1/staff/reports/{report['id']}/close", closing)
 
     async def pay(self, name: str, code: str) -> None:
         """Somebody of the town scans a till's code and pays it."""

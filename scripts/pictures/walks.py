@@ -34,6 +34,15 @@ async def everybody(album: Album) -> None:
         await album.page.click("button[type=submit]")
         await expect(album.page.locator("#verdict")).to_be_focused()
         await album.take("public-check-done")
+    async with album.part("public-receipt"):
+        await album.open("public-receipt-ask", "/r")
+        number = next(number for _, language, number in HOLDERS if language == album.language)
+        texts = (await album.town.plain("GET", f"/simulator/texts?number={quote(number)}"))["texts"]
+        code = next(found[0] for each in reversed(texts) if (found := re.search(r"[0-9A-Z]{4}(-[0-9A-Z]{4}){2}", each["text"])))
+        await album.page.goto(f"{album.town.base}/r/{code}")
+        await expect(album.page.locator("#verdict")).to_be_visible()
+        await album.take("public-receipt")
+        await album.open("public-receipt-none", "/r/000000000000", status=404)
     async with album.part("public-nothing"):
         await album.page.goto(f"{album.town.base}/pay/nobody-here")
         await album.take("public-nothing")
@@ -45,13 +54,17 @@ async def staff(album: Album) -> None:
     link = await album.town.call(STAFF, "POST", "/v1/staff/sign-in-links")
     await album.open("staff-sign-in", link["path"])
     await album.page.click("main form button")
-    for name in ("", "accounts", "transfers", "proposals", "messages"):
+    for name in ("", "accounts", "transfers", "proposals", "messages", "reports"):
         await album.open(f"staff-{name or 'overview'}", f"/staff/{name}".rstrip("/"))
     for name in ("accounts", "transfers"):
         async with album.part(f"staff-{name}-one"):
             await album.page.goto(f"{album.town.base}/staff/{name}")
             await album.page.locator(f"main a[href^='/staff/{name}/']").first.click()
             await album.take(f"staff-{name}-one")
+    async with album.part("staff-announcement"):
+        await album.page.goto(f"{album.town.base}/staff/proposals")
+        await album.page.locator("main a[href^='/staff/announcements/']").first.click()
+        await album.take("staff-announcement")
 
 
 async def basic(album: Album) -> None:
@@ -169,6 +182,23 @@ async def wallet(album: Album) -> None:
         account = (await town.call(town.holders[album.language], "POST", "/v1/resolve", {"address": f"@{SHOP}"}))["account"]
         await album.go(f"/thread/{account}")
         await album.take("wallet-thread")
+        await page.locator(".talk-flag").first.click()
+        await expect(page.locator("fieldset.reasons")).to_be_visible()
+        await album.take("wallet-report")
+        await page.locator(".talk-flag").first.click()
+        scheme = page.locator("a[href^='#/thread/']", has_text="Halyard")
+        await album.go("/messages")
+        await scheme.first.click()
+        await expect(page.locator(".notice").last).to_be_visible()
+        await album.take("wallet-thread-scheme")
+    async with album.part("wallet-thread-blocked"):
+        await album.go(f"/thread/{account}")
+        block = page.locator("p.center button.link")
+        await block.click()
+        await expect(page.locator("main .notice").first).to_be_visible()
+        await album.take("wallet-thread-blocked")
+        await block.click()
+        await expect(page.locator("main .notice").first).to_be_hidden()
     async with album.part("wallet-messages-new"):
         await album.go("/messages")
         await page.locator(".bar button").last.click()
@@ -316,8 +346,8 @@ async def telephone(album: Album) -> None:
     number = next(number for _, language, number in HOLDERS if language == album.language)
     await album.open("telephone", f"/simulator?number={quote(number)}")
     async with album.part("telephone-paid"):
-        await page.click("#green")
-        await page.click("#green")
+        await page.click("[data-does=green]")
+        await page.click("[data-does=green]")
         await expect(page.locator("[data-state=running]")).to_be_visible()
         await expect(page.locator("[data-state=menu]")).to_be_visible()
         await _send(album, "00")  # whatever was left open
@@ -325,15 +355,16 @@ async def telephone(album: Album) -> None:
         for typed in ("1", f"@{SHOP}", "1.00"):
             await _send(album, typed)
         await album.take("telephone-confirm")
+        await album.page.locator(".telephone").first.evaluate("(telephone) => telephone.scrollIntoView()")
         await _send(album, PIN, then="last")
-        await expect(page.locator("#texts li:not(.soft)").first).to_contain_text(re.compile("1[.,]00"))
+        await expect(page.locator(".texts li:not(.soft)").first).to_contain_text(re.compile("1[.,]00"))
         await album.take("telephone-paid")
 
 
 async def _send(album: Album, typed: str, *, then: str = "menu") -> None:
     """Types on the telephone, and waits for what comes back."""
-    await album.page.fill("#typed", typed)
-    await album.page.click("#green")
+    await album.page.fill(".typed", typed)
+    await album.page.click("[data-does=green]")
     await expect(album.page.locator("[data-state=running]")).to_be_visible()
     await expect(album.page.locator(f"[data-state={then}]")).to_be_visible()
 

@@ -159,9 +159,7 @@ async def test_many_who_guess_do_not_close_the_page_to_whoever_has_a_code(told: 
 
 
 @asynchronous
-@pytest.mark.parametrize(
-    ("language", "said"), [("ko", "문자 메시지 확인하기"), ("fr", "Vérifier un texto"), ("en", "Check a text message")]
-)
+@pytest.mark.parametrize(("language", "said"), [("ko", "문자 메시지 확인하기"), ("fr", "Vérifier un SMS"), ("en", "Check a text message")])
 async def test_the_page_speaks_the_visitors_language(told: Told, language: str, said: str) -> None:
     told.site.wait(61)
     for path in ("/r", f"/r/{told.payees}", "/r/nothing"):

@@ -1,6 +1,6 @@
 """A simple telephone in the browser, for whoever wants to try what people without a smartphone have. In a sandbox only.
 
-    /simulator                    the telephone; ?number= chooses whose it is
+    /simulator                    the telephone; ?number= chooses whose it is; on a wide screen a second one that it can pay
     /simulator/texts?number=      JSON: what that number was sent, newest first
 
 It speaks to the callback of the gateway that the settings call "simulator", of Africa's Talking's kind, as a network's
@@ -45,10 +45,11 @@ Render = Callable[..., Response]
 
 
 class Telephone(msgspec.Struct, frozen=True):
-    """A telephone that is offered: whose it is, and its number, E.164."""
+    """A telephone that is offered: whose it is, its number, E.164, and what its holder reads."""
 
     name: str
     number: str
+    language: str = ""
 
 
 class Telephones(msgspec.Struct, frozen=True):
@@ -93,17 +94,18 @@ class SimulatorPages:
         return [Route(PATH, self.telephone), Route(f"{PATH}/texts", self.texts)] if self.callback else []
 
     async def telephone(self, request: Request) -> Response:
-        chosen = request.query_params.get("number", "")[:NUMBER_SIZE_MAX]
-        offered = self._telephones.offered
-        is_offered = chosen in {telephone.number for telephone in offered}
+        asked = request.query_params.get("number", "")[:NUMBER_SIZE_MAX]
+        numbers = [each.number for each in self._ordered(self._language(request).code)]
+        chosen = asked if asked in numbers else "" if asked or not numbers else numbers[0]
         answer = self._render(
             request,
             "simulator/telephone.html",
             home="/",
-            telephones=offered,
+            telephones=self._telephones.offered,
             pin=self._telephones.pin,
             chosen=chosen,
-            other="" if is_offered else chosen,
+            other="" if chosen else asked,
+            second=next((number for number in numbers if number != chosen), ""),
             keys=KEYS,
             code=CODE,
             callback=self.callback,
@@ -111,6 +113,10 @@ class SimulatorPages:
         )
         answer.headers["Content-Security-Policy"] += "; script-src 'self'; connect-src 'self'"
         return answer
+
+    def _ordered(self, language: str) -> list[Telephone]:
+        """Those first whose holders read the page's language."""
+        return sorted(self._telephones.offered, key=lambda each: each.language != language)
 
     async def texts(self, request: Request) -> Response:
         try:

@@ -157,7 +157,7 @@ async def test_money_that_no_phone_has_acknowledged_in_time_is_told_by_one_sms(t
     assert (number, kind) == ("+254712000102", "received")
     payment_id, account = id_text(payment.id), id_text(BOB)  # by which the receipt's code is told
     assert values == {
-        "name": "Amina", "amount": 250, "fee": 0, "balance": 250, "at": event.timestamp, "payment": payment_id, "account": account,
+        "name": "Amina", "amount": 250, "fee": 0, "balance": 250, "held": 0, "at": event.timestamp, "payment": payment_id, "account": account,
     }  # fmt: skip
     await acknowledged(push, service)  # too late: said is said
     assert [state for _, state in await town.messages()] == ["by_sms"] * 2

@@ -268,7 +268,7 @@ async def test_what_a_queue_of_others_could_put_in_another_order_is_given_one_by
 
 
 async def test_what_is_urgent_does_not_wait_for_the_report_of_what_is_not(store: Store, clock: ShiftedClock) -> None:
-    slip = {"shop": "Shop", "amount": "1.00 USD", "link": "https://x.example/1"}
+    slip: dict[str, Any] = {"shop": "Shop", "amount": "1.00 USD", "link": "https://x.example/1"}
     async with life(sender(store, clock, way(post("one", Doubt.REPORT), clock))):
         await tell(store, clock, "slip", AMA, count=2, **slip)
         await settled(store, "sent", "waiting")

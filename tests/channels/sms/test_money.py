@@ -79,13 +79,13 @@ async def test_whoever_has_a_device_hears_of_money_there(scheme: Scheme) -> None
 
 async def test_what_is_set_aside_is_told_with_what_can_be_spent(scheme: Scheme) -> None:
     kofi, shop, agent = await scheme.simple_phone("Kofi", funds=50_000), await scheme.merchant(), await scheme.agent(funds=1_000)
-    spendable: list[int] = [kofi.available()]
+    spendable = [("Balance", kofi.available())]
     kinds = ["received"]
 
     async def after(kind: str) -> None:
         kinds.append(kind)
         await told(scheme, kofi, *kinds)
-        spendable.append(kofi.available())
+        spendable.append(("Balance" if kofi.available() == kofi.balance() else "To spend", kofi.available()))
 
     for captured in (5_000, 2_000):
         held = await kofi.pay_by_pin(agent, 5_000, kind=OrderKind.HOLD, timeout_s=3_600)
@@ -105,8 +105,8 @@ async def test_what_is_set_aside_is_told_with_what_can_be_spent(scheme: Scheme) 
     await after("paid")
     await shop.answer(OrderKind.REFUND, paid, 400)
     await after("refunded")
-    balances = [re.search(r"Balance ([0-9,.]+)\.", message.text) for message in await told(scheme, kofi, *kinds)]
-    assert [round(100 * float(balance[1].replace(",", ""))) for balance in balances if balance] == spendable
+    found = [re.search(r"(Balance|To spend) ([0-9,.]+)\.", message.text) for message in await told(scheme, kofi, *kinds)]
+    assert [(each[1], round(100 * float(each[2].replace(",", "")))) for each in found if each] == spendable
 
 
 async def test_every_movement_is_told_once_though_the_store_breaks_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,9 @@ async def test_a_notice_becomes_a_text_in_its_readers_language_and_is_paid_by_th
     async with life(sender(store, clock, way(post, clock))) as one:
         await settled(store, *["sent"] * 4)
         await eventually(lambda: _equal(one.waiting, 0))
-    assert sorted(post.texts) == sorted(["계좌 동결이 풀렸어요.", "계좌가 닫혔어요.", "Votre compte est fermé.", "Your account is closed."])
+    assert sorted(post.texts) == sorted(
+        ["계좌 동결이 풀렸어요.", "계좌가 해지됐어요.", "Votre compte est fermé.", "Your account is closed."]
+    )
     first = (await kept(store))[0]
     assert (first.number, first.language, first.alphabet, first.parts, first.cost) == (AMA, "ko", "ucs2", 1, 3)
     assert (first.gateway, first.attempts, first.next_attempt_at) == ("one", 1, None)
@@ -544,7 +546,7 @@ async def test_on_postgresql_it_is_the_same(postgres_url: str, clock: ShiftedClo
         async with life(sender(store, clock, way(post, clock), way(second, clock))):
             await settled(store, *["sent"] * (OTHERS_PER_DAY_MAX + 2), "capped")
         first, code, *_ = await kept(store)
-        assert (first.text, first.gateway, code.text) == ("계좌가 닫혔어요.", "second", "")
+        assert (first.text, first.gateway, code.text) == ("계좌가 해지됐어요.", "second", "")
         said = Report(gateway="second", reference=first.reference, delivery=Delivery.DELIVERED)
         assert await store.write(lambda connection: queue.reported(connection, said, clock.now_ns())) is State.DELIVERED
         assert await store.write(lambda connection: queue.expire(connection, clock.now_ns())) == 0

@@ -60,21 +60,22 @@ def test_the_worst_that_can_be_said_fits_the_budget(kind: str) -> None:
     for speaker in speakers():
         for name in NAMES:
             for purpose in ("enrol", "recover", "number") if kind == "code" else ("enrol",):
-                text = text_of(kind, filled(kind, name, purpose=purpose), speaker)
-                assert measure(text)[2] <= KINDS[kind].parts_max, (speaker.language.code, text)
+                for held in (0, 1):
+                    text = text_of(kind, filled(kind, name, purpose=purpose, held=held), speaker)
+                    assert measure(text)[2] <= KINDS[kind].parts_max, (speaker.language.code, text)
 
 
 @pytest.mark.parametrize("kind", SAID)
 def test_english_and_french_leave_gsm7_only_for_a_name(kind: str) -> None:
     for speaker in speakers():
         if speaker.language.code != "ko":
-            text = text_of(kind, filled(kind, "Ama"), speaker)
+            text = text_of(kind, filled(kind, "Ama", held=1), speaker)
             assert is_gsm7(text), {character for character in text if not is_gsm7(character)}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SAID if KINDS[kind].rank is Rank.MONEY])
 def test_everyday_amounts_leave_room_for_the_whole_name(kind: str) -> None:
-    everyday = {"amount": 99_999_999, "fee": 99_999, "balance": 999_999_999}
+    everyday = {"amount": 99_999_999, "fee": 99_999, "balance": 999_999_999, "held": 1}
     for code in LANGUAGES:
         for name in ("W" * (NAME_SHOWN_MAX - 5), "하" * 20):
             assert name in text_of(kind, filled(kind, name, **everyday), Speaker(Language(code), CURRENCIES[0]))
@@ -93,8 +94,10 @@ def test_what_a_payment_says() -> None:
     assert said == {
         "en": "You paid Ama 1,250.00 USD. Fee 1.50. Balance 10.00. 11-21 21:30 Receipt K7QM-2XRD-9FAB",
         "fr": "Vous avez payé 1 250,00 USD à Ama. Frais 1,50. Solde 10,00. 11-21 21:30 Preuve K7QM-2XRD-9FAB",
-        "ko": "Ama 님에게 1,250.00 USD를 보냈어요. 수수료 1.50. 잔액 10.00. 11-21 21:30 영수증 K7QM-2XRD-9FAB",
+        "ko": "Ama님에게 1,250.00 USD를 보냈어요. 수수료 1.50. 잔액 10.00. 11-21 21:30 영수증 K7QM-2XRD-9FAB",
     }
+    held = {code: text_of("held", {**values, "held": 1}, Speaker(Language(code), CURRENCIES[0])) for code in LANGUAGES}
+    assert ["To spend 10.00." in held["en"], "Reste 10,00." in held["fr"], "쓸 수 있는 돈 10.00." in held["ko"]] == [True] * 3
     without = text_of("paid", {**values, "fee": 0, "receipt_code": ""}, Speaker(Language("en"), CURRENCIES[0]))
     assert without == "You paid Ama 1,250.00 USD. Balance 10.00. 11-21 18:30"
 

@@ -3,8 +3,9 @@
     ledger's feed ── exactly once, with the position ──> notices ── `sender` ──> sms_messages ── at least once ──> gateway
 
 Whoever has an active device hears of money by the app's events, and is no concern of this. Who that is, is asked when a movement
-is looked at, a moment after it. What is said of a balance is what can be spent: less what is set aside. What happened longer ago
-than a text is of use is not told any more: a scheme that sets up a gateway again does not tell the months without one.
+is looked at, a moment after it. A text tells what can be spent: the balance, or, where something of it is set aside, what is left
+to spend, and calls it so. What happened longer ago than a text is of use is not told any more: a scheme that sets up a gateway again
+does not tell the months without one.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def values_of(event: AccountEvent, hold: Payment | None) -> dict[str, str | int]
     values: dict[str, str | int] = {
         "amount": event.amount,
         "fee": fee,
-        "balance": _available_after(event, hold, fee),
+        **_left_after(event, hold, fee),
         "at": event.timestamp,
     }
     if payment is None:
@@ -120,15 +121,19 @@ def values_of(event: AccountEvent, hold: Payment | None) -> dict[str, str | int]
     return values | {"payment": id_text(payment.id), "account": id_text(event.account)}
 
 
-def _available_after(event: AccountEvent, hold: Payment | None, fee: int) -> int:
-    """What can be spent when the whole payment is through: the fee moves right after the event, in the same chain (see `plan`)."""
+def _left_after(event: AccountEvent, hold: Payment | None, fee: int) -> dict[str, int]:
+    """What can be spent, and what is set aside, when the whole payment is through: the fee moves right after the event, in the same
+    chain (see `plan`)."""
     reserved = hold.fee if hold is not None and event.outgoing and hold.fee_paid_by is PaidBy.PAYER else 0
     match event.type:
         case EventType.HOLD_RELEASED:
-            return event.available + reserved
+            available, balance = event.available + reserved, event.balance
         case EventType.HOLD_CAPTURED:
-            return event.available + reserved - fee
+            available, balance = event.available + reserved - fee, event.balance - fee
         case EventType.HOLD_EXPIRED:
-            return event.available
+            available, balance = event.available, event.balance
+        case EventType.HOLD_CREATED:  # its fee is set aside with it
+            available, balance = event.available - fee, event.balance
         case _:
-            return event.available - fee
+            available, balance = event.available - fee, event.balance - fee
+    return {"balance": available, "held": balance - available}

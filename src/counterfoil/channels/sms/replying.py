@@ -242,7 +242,8 @@ class Sender(Watching):
             if payment.payer not in reached_by_text_only(connection, [payment.payer]):
                 send_sms(
                     connection, house.clock, number, kind, party=party, name=name, amount=payment.amount, fee=fee,
-                    balance=receipt.available, at=receipt.completed_at, payment=id_text(payment.id), account=id_text(payment.payer),
+                    balance=receipt.available, held=receipt.balance - receipt.available, at=receipt.completed_at,
+                    payment=id_text(payment.id), account=id_text(payment.payer),
                 )  # fmt: skip
 
         return write

@@ -151,14 +151,16 @@ def _pin_allowed(speaker: Speaker, values: Values) -> list[str]:
 
 
 def _moved(sentence: str, *, with_fee: bool = True) -> Callable[[Speaker, Values], list[str]]:
-    """What happened, the fee if there was one, the balance, when it was, and the code by which anybody can look it up."""
+    """What happened, the fee if there was one, the balance or what is left of it to spend, when, and the code by which to look it up."""
 
     def say(speaker: Speaker, values: Values) -> list[str]:
         what = speaker.text(sentence, name=values["name"], amount=speaker.money(values["amount"]), currency=speaker.currency.code)
         said = [what]
         if with_fee and values["fee"]:
             said.append(speaker.text(N_("Fee %(fee)s."), fee=speaker.money(values["fee"])))
-        said.append(speaker.text(N_("Balance %(balance)s."), balance=speaker.money(values["balance"])))
+        # A receipt shows the balance: what is left of it to spend is another number, and goes by another name.
+        left = N_("To spend %(balance)s.") if values.get("held") else N_("Balance %(balance)s.")
+        said.append(speaker.text(left, balance=speaker.money(values["balance"])))
         said.append(speaker.moment(values["at"]))
         if values["receipt_code"]:
             said.append(speaker.text(N_("Receipt %(code)s"), code=values["receipt_code"]))

@@ -62,4 +62,4 @@ async def settle(services: Services, cast: Cast, seed: str, clock: Clock, *, pin
                 OrderKind.PAY, holder.account, OPENING, id=id_of(seed, f"opening/{number}"), now_ns=clock.now_ns(), max_fee=FEE_MAX
             )  # fmt: skip
             await services.payments.pay(order)
-    return Telephones([Telephone(name, number) for name, _, number in HOLDERS], pin)
+    return Telephones([Telephone(name, number, language) for name, language, number in HOLDERS], pin)

@@ -5,22 +5,37 @@ const INTERVAL_MS = 3_000;
 /** A receipt's code in a text, which opens the receipt for whoever has a browser at hand. */
 const CODE = /([0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4})/;
 
-/** @param {HTMLElement} list @param {{ no_texts: string }} words */
-export function inbox(list, words) {
+/**
+ * @param {HTMLElement} list
+ * @param {{ no_texts: string }} words
+ * @param {(text: string) => void} told hears the newest of the texts that come while one looks; not those that were there.
+ */
+export function inbox(list, words, told) {
   let number = "";
-  let newest = "";
+  /** Ids of the texts that are shown; null until the number's own were asked for. @type {Set<string>|null} */
+  let known = null;
 
   async function refresh() {
-    if (!number || document.hidden) return;
+    if (!number || document.hidden || list.offsetParent === null) return;
     const asked = number;
     const answer = await fetch(`/simulator/texts?${new URLSearchParams({ number: asked })}`).catch(() => null);
     if (!answer?.ok || asked !== number) return;
     /** @type {{ id: string, text: string, at: string }[]} */
     const texts = (await answer.json()).texts;
-    const found = `${asked} ${texts.map((each) => each.id).join(" ")}`;
-    if (found === newest) return;
-    newest = found;
-    list.replaceChildren(...(texts.length ? texts.map(line) : [note(words.no_texts)]));
+    if (asked !== number) return;
+    if (known === null) {
+      known = new Set(texts.map((each) => each.id));
+      list.replaceChildren(...(texts.length ? texts.map(line) : [note(words.no_texts)]));
+      list.setAttribute("aria-live", "polite"); // only what comes from now on is read aloud
+      return;
+    }
+    const fresh = texts.filter((each) => !known?.has(each.id));
+    if (!fresh[0]) return;
+    for (const each of fresh) known.add(each.id);
+    list.querySelector(".soft")?.remove();
+    list.prepend(...fresh.map(line));
+    while (list.childElementCount > Math.max(texts.length, fresh.length)) list.lastElementChild?.remove();
+    told(fresh[0].text);
   }
 
   setInterval(() => void refresh(), INTERVAL_MS);
@@ -29,7 +44,8 @@ export function inbox(list, words) {
     /** Shows the texts of another number, or those that have come since. @param {string} whose */
     look(whose) {
       if (whose !== number) {
-        newest = "";
+        known = null;
+        list.setAttribute("aria-live", "off");
         list.replaceChildren(note(words.no_texts));
       }
       number = whose;
@@ -54,6 +70,7 @@ function line(each) {
 function receipt(code) {
   const link = document.createElement("a");
   link.href = `/r/${code}`;
+  link.target = "_blank"; // the telephone stays as it is
   link.textContent = code;
   return link;
 }
