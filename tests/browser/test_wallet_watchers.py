@@ -75,7 +75,7 @@ async def test_somebody_is_asked_by_name_agrees_is_told_and_is_taken_away(
         # A notice leads to the answer
         await expect(amina.page.locator(".bar .dot")).to_be_visible()
         await amina.page.locator(".bar a").click()
-        await amina.page.locator("a.row[href='#/security/watchers']").click()
+        await amina.page.locator("a.row[href='#/security/watchers']").press("Enter")
         await expect(theirs).to_contain_text("Rose")
         await amina.looks_right()
         await theirs.locator("form .button").first.click()

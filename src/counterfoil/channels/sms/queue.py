@@ -167,7 +167,7 @@ def due(
     """What may be sent now, most urgent first: of each number and rank the oldest, and none of the lanes `without`.
 
     `resting`: gateways that get nothing now; what is bound to one of them waits. `reporting`: those whose reports are waited for.
-    Some milliseconds however long the queue is, but where thousands of texts in its front are held up: then 2 µs for each of them.
+    Some milliseconds however long the queue is, but where thousands of texts in its front are held up: then 2 to 4 µs for each of them.
     """
     since = now - UNSURE_S * NANOSECONDS
     earlier = messages.alias("earlier")
