@@ -163,6 +163,8 @@ class Texted:
     def __init__(self, town: Town, line: Texting) -> None:
         self.town = town
         self._line = line
+        self._pin = WORDS[Action.PIN][town.language.code][0]
+        """As she and the scheme call it."""
 
     async def write(self, action: Action, *words: str, shows: str = "", code: bool = False) -> str:
         """Writes a command in her language; the text that answers it, if one is waited for by what it `shows`."""
@@ -183,7 +185,7 @@ class Texted:
 
     async def _agree(self, pins: str, action: Action, *words: str, shows: tuple[str, ...] = (), then: str = "") -> str:
         """Writes a command, reads the question, and texts back its code."""
-        question = await self.write(action, *words, shows="PIN", code=True)
+        question = await self.write(action, *words, shows=self._pin, code=True)
         assert all(each in question for each in shows), question
         code = QUESTION.search(question)
         assert code is not None, question
@@ -224,7 +226,7 @@ class Texted:
         return await self.write(Action.LAST, pin, shows=self.town.money(4_040))
 
     async def change_pin(self, old: str, new: str) -> str:
-        return await self._agree(f"{old} {new}", Action.PIN, then="PIN")
+        return await self._agree(f"{old} {new}", Action.PIN, then=self._pin)
 
     async def lock(self, pin: str) -> str:
         return await self.write(Action.LOCK, pin)
