@@ -178,6 +178,20 @@ async def wallet(album: Album) -> None:
         for summary in await page.locator("details > summary").all():
             await summary.click()
         await album.take("wallet-security-open")
+    async with album.part("wallet-watchers"):
+        await album.screen("wallet-watchers-none", "/security/watchers")
+        await album.go("/security/watchers/choose")
+        await album.take("wallet-watchers-whom")
+        await page.locator("[name=address]").fill(next(number for _, language, number in HOLDERS if language != album.language))
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".stub .payee")).to_be_visible()
+        await album.take("wallet-watchers-ask")
+        await page.locator(".low form .button").click()
+        await expect(page.locator("main .list li")).to_be_visible()
+        await page.locator("main .list summary").click()
+        await album.take("wallet-watchers-asked")
+        await page.locator("main .list details .button").click()
+        await expect(page.locator("main .list li")).to_have_count(0)
     async with album.part("wallet-thread"):
         account = (await town.call(town.holders[album.language], "POST", "/v1/resolve", {"address": f"@{SHOP}"}))["account"]
         await album.go(f"/thread/{account}")
