@@ -278,6 +278,34 @@ async def test_a_push_service_that_hangs_holds_up_neither_the_sms_nor_others(tow
         assert sorted(await town.messages()) == [("hangs", "by_sms"), ("works", "acknowledged")]
 
 
+async def test_what_is_recorded_as_sent_while_somebody_looks_is_not_sent_again(
+    town: Town, push: Push, service: PushService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that began before that still shows it as waiting, and ends when it is under way no more."""
+    read, goes_on = push.store.read, threading.Event()
+
+    def late(_: Request) -> int:
+        goes_on.wait(30)
+        return 201
+
+    async def look(what: Callable[[Connection], Any]) -> Any:
+        found = await read(what)
+        if isinstance(found, list) and any(getattr(each, "id", 0) == int.from_bytes(service.ids[0]) for each in found):
+            goes_on.set()
+            await eventually(lambda: _in_states(town, "sent", "waiting"))
+            await eventually(lambda: not push._under_way)
+        return found
+
+    service.answer = late
+    await town.subscribed(push, BOB, "bob")
+    await town.books.pay(ALICE, BOB, 1)
+    await eventually(lambda: len(service.ids) == 1)
+    monkeypatch.setattr(push.store, "read", look)
+    await town.books.pay(ALICE, BOB, 2)
+    await eventually(lambda: _in_states(town, "sent", "sent"))
+    assert len(service.ids) == len(set(service.ids)) == 2
+
+
 async def test_silence_is_tried_again(town: Town, push: Push, service: PushService) -> None:
     await town.subscribed(push, BOB, "phone")
     service.answer = 0

@@ -225,13 +225,15 @@ class Push:
 
     async def _send_due(self, group: asyncio.TaskGroup, tasks: set[asyncio.Task[None]]) -> None:
         self._moment = None  # whoever writes meanwhile sets it, and is looked for in the next round
-        now, limit = self.clock.now_ns(), DUE_MAX + len(self._under_way)
+        # What is under way as the look begins may have left, and be recorded, before the look ends: it would seem to wait still.
+        now, before = self.clock.now_ns(), frozenset(self._under_way)
+        limit = DUE_MAX + len(before)
         waiting = await self.store.read(lambda connection: messages.due(connection, now, limit))
         hosts = Counter(self._under_way.values())
         for message in waiting:
             host = urlsplit(message.subscription.endpoint).netloc if message.subscription else ""
             places = PLACES_OF_FAILING if host in self._failing else PLACES_OF_HOST
-            if message.id in self._under_way or hosts.total() >= PLACES or hosts[host] >= places:
+            if message.id in before or hosts.total() >= PLACES or hosts[host] >= places:
                 continue
             hosts[host] += 1
             self._under_way[message.id] = host
