@@ -22,6 +22,14 @@ NUMBERS = iter(range(254_733_000_000, 254_733_001_000))
 CUT = {".one-line": "the beginning of a message: all of it is one touch away"}
 
 
+LEAVE = """(path) => new Promise((resolve) => {
+  if (location.hash === `#${path}`) return resolve();
+  addEventListener("hashchange", () => requestAnimationFrame(() => requestAnimationFrame(resolve)), { once: true });
+  location.hash = path;
+})"""
+"""Changes the address, and waits until the page has heard of it and drawn: a list of the screen before would answer for the new one."""
+
+
 class Holder:
     """Somebody with a wallet in a browser."""
 
@@ -34,7 +42,8 @@ class Holder:
         page.on("pageerror", lambda error: self.broken.append(str(error)))
 
     async def go(self, path: str) -> None:
-        await self.page.evaluate("(path) => { location.hash = path; }", path)
+        """Opens a screen by its address; what was shown before is gone when this returns."""
+        await self.page.evaluate(LEAVE, path)
 
     async def looks_right(self, *, catalogue: str | None = "wallet") -> None:
         """Nothing is untidy or unusable in what is shown, and no script has broken so far."""
