@@ -1,0 +1,1 @@
+"""Cards that are tapped: what they say, whose they are, and how one is made."""
