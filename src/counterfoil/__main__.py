@@ -78,7 +78,7 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
 
         logs.configure(level=logging.INFO)
         return serve(parsed, output)
-    from counterfoil.commands import check, ledger, logs, scheme
+    from counterfoil.commands import card, check, ledger, logs, scheme
     from counterfoil.commands.backup import backup
 
     logs.configure(level=logging.WARNING)
@@ -92,6 +92,7 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
         ("keys", "show"): scheme.keys_show,
         ("keys", "create"): scheme.keys_create,
         ("import", "book"): scheme.import_book_file,
+        ("card", "make"): card.make,
         ("staff", "first"): scheme.first_staff,
     }
     return commands[parsed.command, getattr(parsed, "action", None)](parsed, output)

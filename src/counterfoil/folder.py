@@ -3,6 +3,7 @@
 lock                    held by the one process that writes
 counterfoil.toml        settings (see `config`)
 keys/operator.ed25519   signs acknowledgements and the log's heads
+keys/cards.aes128       what the keys of every card follow from; made when the first card is
 keys/push.p256          says to push services who sends (VAPID); made when the first device asks for its public half
 ledger.sqlite           the ledger, unless the settings name a server for it
 store.sqlite            people and orders, unless the settings name a server for them
@@ -60,8 +61,16 @@ def push_secret(folder: Path, clock: Clock) -> bytes:
     return _kept_secret(folder, "push.p256", clock)
 
 
-def _kept_secret(folder: Path, name: str, clock: Clock) -> bytes:
-    """32 random bytes in DATA/keys, for the owner's eyes only; made once."""
+def card_secret(folder: Path, clock: Clock) -> bytes:
+    """What the keys of the scheme's cards follow from, made when it is first asked for: 16 bytes in DATA/keys/cards.aes128.
+
+    When it is lost, no card is known any more, and none can be changed; whoever has it can make copies of all.
+    """
+    return _kept_secret(folder, "cards.aes128", clock, size=16)
+
+
+def _kept_secret(folder: Path, name: str, clock: Clock, *, size: int = 32) -> bytes:
+    """`size` random bytes in DATA/keys, for the owner's eyes only; made once."""
     keys = folder / "keys"
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = keys / name
@@ -70,7 +79,7 @@ def _kept_secret(folder: Path, name: str, clock: Clock) -> bytes:
         draft.unlink(missing_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(clock.random_bytes(32))
+            file.write(clock.random_bytes(size))
             file.flush()
             os.fsync(file.fileno())
         draft.rename(path)

@@ -136,6 +136,20 @@ def _scheme(commands: _Commands[argparse.ArgumentParser]) -> None:
     _data(_add(keys, "show", "show the operator's public key, as wallets pin it", "keys show", "keys show --json"))
     _data(_add(keys, "create", "make the operator's key, if there is none yet", "keys create --data /var/lib/counterfoil"))
 
+    cards = _group(commands, "card", "cards that are tapped", "action")
+    make = _data(
+        _add(
+            cards,
+            "make",
+            "make cards of the scheme from new NTAG 424 DNA cards, on a PC/SC reader",
+            "card make",
+            "card make --data /var/lib/counterfoil --count 100 --reader 'ACS ACR1252'",
+        )
+    )
+    make.add_argument("--count", type=int, default=1, metavar="N", help="so many, one after the other (default: 1)")
+    make.add_argument("--reader", default=None, metavar="NAME", help="how the reader's name begins (default: the only one)")
+    make.add_argument("--host", default=None, help="whose address the card says (default: the host in the scheme's origin)")
+
     imports = _group(commands, "import", "take over what another system has", "action")
     book = _data(
         _add(
