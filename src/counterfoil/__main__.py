@@ -93,6 +93,7 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
         ("keys", "create"): scheme.keys_create,
         ("import", "book"): scheme.import_book_file,
         ("card", "make"): card.make,
+        ("card", "read"): card.read,
         ("staff", "first"): scheme.first_staff,
     }
     return commands[parsed.command, getattr(parsed, "action", None)](parsed, output)

@@ -76,15 +76,38 @@ def test_a_card_that_is_taken_away_is_finished_when_it_comes_back(tmp_path: Path
 
 
 @pytest.mark.slow(1)
-def test_a_card_of_another_scheme_is_refused_and_no_card_is_waited_for(tmp_path: Path) -> None:
+def test_a_card_is_read_by_its_own_scheme_alone(tmp_path: Path) -> None:
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
-    ended = bench([Insert(UID), Run(command(theirs)), Run([*command(mine), "--json"])])
-    made, refused = ended.done
+
+    def read(folder: Path) -> list[str]:
+        return ["card", "read", "--data", str(folder), "--reader", READER, "--json"]
+
+    steps: list[Insert | Remove | Run] = [Insert(UID), Run(command(theirs)), Run([*command(mine), "--json"])]
+    ended = bench([*steps, Run(read(theirs)), Run(read(theirs)), Run(read(mine)), Run(read(theirs), tear_at=2)])
+    made, refused, first, second, unread, torn = ended.done
     assert made.code == 0, made.err
     assert refused.code == 1
     assert json.loads(refused.out)["code"] == "card_refused"
     assert json.loads(refused.out)["facts"] == {"made": []}
     assert is_whole(theirs, ended.cards[0])
+    once = json.loads(first.out)["counter"]
+    assert json.loads(second.out) == {"card": UID, "counter": once + 1}
+    assert (unread.code, json.loads(unread.out)["code"]) == (1, "card_refused")
+    assert torn.code == 3
+
+
+@pytest.mark.parametrize("host", ["", "a b", "example.org/x", "a" * 101])
+def test_a_host_that_no_address_can_have_is_refused_before_a_card_is_asked_for(tmp_path: Path, host: str) -> None:
+    done = run("card", "make", "--data", str(tmp_path), "--host", host)
+    assert done.code == 2
+    assert "--host" in done.err
+
+
+def test_before_a_card_was_made_none_is_read_and_no_secret_is_made(tmp_path: Path) -> None:
+    done = run("card", "read", "--data", str(tmp_path))
+    assert done.code == 2
+    assert "no card was made" in done.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_arguments_name_what_is_wrong(tmp_path: Path) -> None:

@@ -147,8 +147,10 @@ def _scheme(commands: _Commands[argparse.ArgumentParser]) -> None:
         )
     )
     make.add_argument("--count", type=int, default=1, metavar="N", help="so many, one after the other (default: 1)")
-    make.add_argument("--reader", default=None, metavar="NAME", help="how the reader's name begins (default: the only one)")
+    _reader(make)
     make.add_argument("--host", default=None, help="whose address the card says (default: the host in the scheme's origin)")
+
+    _reader(_data(_add(cards, "read", "tell which of the scheme's cards lies on the reader", "card read", "card read --json")))
 
     imports = _group(commands, "import", "take over what another system has", "action")
     book = _data(
@@ -191,6 +193,10 @@ def _witness(commands: _Commands[argparse.ArgumentParser]) -> None:
 def _data(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
     command.add_argument("--data", default=None, metavar="DIR", help="the data folder (default: COUNTERFOIL_DATA, else ./data)")
     return command
+
+
+def _reader(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--reader", default=None, metavar="NAME", help="how the reader's name begins (default: the only one)")
 
 
 def _address(command: argparse.ArgumentParser) -> None:
