@@ -35,6 +35,8 @@ ATR = bytes.fromhex("3B8B8001434F554E544552464F494C52")
 GONE_S = 1.0
 """A reader looks for a card every 0.4 s; one that comes back sooner was never seen to leave."""
 START_S_MAX = 60.0
+REFUSED = "unshare failed"
+"""What unshare says, and we where a mount is refused."""
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -93,8 +95,8 @@ def bench(steps: list[Insert | Remove | Run], *, timeout_s: float = 200) -> Ende
         pytest.skip("pcscd and vsmartcard-vpcd are not installed: see debian-packages.txt")
     inside = ["unshare", "--net", "--mount", "--fork", "--kill-child", sys.executable, "-m", "tests.pcscd"]
     told = subprocess.run(inside, cwd=ROOT, input=msgspec.json.encode(steps), capture_output=True, timeout=timeout_s, check=False)
-    if b"unshare failed" in told.stderr:
-        pytest.skip(f"The kernel refuses namespaces: {told.stderr.decode().strip()}")
+    if REFUSED.encode() in told.stderr:
+        pytest.skip(f"The kernel refuses a reader of its own: {told.stderr.decode().strip()}")
     assert told.returncode == 0, told.stderr.decode()
     return msgspec.json.decode(told.stdout, type=Ended)
 
@@ -184,11 +186,17 @@ def _connected() -> socket.socket:
             time.sleep(0.05)
 
 
+def _may_be_refused(*command: str) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{REFUSED}: {done.stderr.strip()}")
+
+
 @contextlib.contextmanager
 def _service(folder: Path) -> Iterator[None]:
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    Path("/run/pcscd").mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/pcscd"], check=True)
+    _may_be_refused("ip", "link", "set", "lo", "up")
+    _may_be_refused("mkdir", "-p", "/run/pcscd")
+    _may_be_refused("mount", "-t", "tmpfs", "tmpfs", "/run/pcscd")
     reader = f'FRIENDLYNAME "Virtual PCD"\nDEVICENAME /dev/null:{PORT:#x}\nLIBPATH {DRIVER}\nCHANNELID {PORT:#x}\n'
     (folder / "vpcd").write_text(reader)
     with (folder / "pcscd.log").open("wb") as log:
