@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,26 +31,41 @@ class NoPower(BaseException):
 class Disk:
     """A card's file, and a moment at which the power goes. What was not synced by then may or may not be there afterwards."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.path = folder / "card"
         self.memory = FileMemory(self.path, self.step)
         self.steps: list[str] = []
         self.goes_at: int | None = None
+        self.refuses: str | None = None
         self.unsynced_is_lost = False
-        self.before = b""
+        self._contents: dict[int, bytes] = {}
+        self._names: dict[str, int] = {}
+        self._fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self.fsync)
+
+    def fsync(self, descriptor: int) -> None:
+        """Syncs, and remembers what is on the medium from now on: bytes of a file, or which name of the folder is which file."""
+        self._fsync(descriptor)
+        place = Path(f"/proc/self/fd/{descriptor}").resolve()
+        if place == self.path.parent:
+            self._names = {each.name: each.stat().st_ino for each in place.iterdir()}
+        elif place.parent == self.path.parent:
+            self._contents[place.stat().st_ino] = place.read_bytes()
+
+    def lose_unsynced(self) -> None:
+        for each in self.path.parent.iterdir():
+            each.unlink()
+        for name, number in self._names.items():
+            (self.path.parent / name).write_bytes(self._contents.get(number, b""))
 
     def step(self, name: str) -> None:
-        if name == "write" and self.path.exists():
-            self.before = self.path.read_bytes()
         self.steps.append(name)
+        if name == self.refuses:
+            raise OSError(28, "No space left on device")
         if self.goes_at is not None and len(self.steps) > self.goes_at:
             self.goes_at = None
             if self.unsynced_is_lost:
-                draft = self.path.with_name("card.draft")
-                if name == "fsync":
-                    draft.write_bytes(draft.read_bytes()[:17])
-                elif name == "fsync folder":
-                    self.path.write_bytes(self.before)
+                self.lose_unsynced()
             raise NoPower
 
     def plug(self) -> Callable[[bytes], bytes]:
@@ -71,8 +87,8 @@ class Disk:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    disk = Disk(tmp_path)
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk(tmp_path, monkeypatch)
     disk.memory.issue()
     card = make_card(disk.memory)
     select(card)
@@ -145,24 +161,13 @@ def test_power_lost_while_a_certificate_is_stored_leaves_the_old_or_the_new(disk
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_disk_that_refuses_a_step_is_heard_of_and_loses_nothing(tmp_path: Path, step: str) -> None:
-    refuses = False
-
-    def on_step(name: str) -> None:
-        if refuses and name == step:
-            raise OSError(28, "No space left on device")
-
-    memory = FileMemory(tmp_path / "card", on_step)
-    memory.issue()
-    card = make_card(memory)
-    select(card)
-    put(card, certificate())
-    till, refuses = Till(), True
+def test_a_disk_that_refuses_a_step_is_heard_of_and_loses_nothing(disk: Disk, step: str) -> None:
+    till, disk.refuses = Till(), step
     with pytest.raises(Torn, match="0x6581"):
-        till.start(card.answer, 250)
-    refuses = False
-    settle(till, lambda: card.answer)
-    assert (memory.load().ctr, memory.load().cum, len(till.accepted)) == (1, 250, 1)
+        till.start(disk.plug(), 250)
+    disk.refuses = None
+    settle(till, disk.plug)
+    assert (disk.kept.ctr, disk.kept.cum, len(till.accepted)) == (2, 350, 1)
 
 
 class Cut:
@@ -298,9 +303,15 @@ def test_a_file_that_is_missing_damaged_or_of_another_is_never_a_new_card(tmp_pa
     assert select(make_card(memory)).ctr == 1
 
 
-def test_a_rename_that_was_not_synced_is_made_durable_before_it_is_signed(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise GET LAST could sign what the next power cut takes back, and an honest card would count twice."""
-    synced: list[Path] = []
-    monkeypatch.setattr("counterfoil.acceptance.purse.memory._sync", synced.append)
-    disk.memory.load()
-    assert synced == [disk.path, disk.path.parent]
+def test_what_was_signed_is_never_taken_back_by_a_later_loss_of_power(disk: Disk) -> None:
+    """The program dies between rename and sync, and the disk fills up: what GET LAST signs then has to be durable by having been read."""
+    till = Till()
+    disk.goes_at = STEPS.index("fsync folder")
+    with pytest.raises(Torn):
+        till.start(disk.plug(), 250)
+    disk.refuses = "write"
+    settle(till, disk.plug)
+    assert till.accepted[0].body.ctr == 2
+    disk.lose_unsynced()
+    disk.refuses = None
+    assert (disk.kept.ctr, disk.kept.cum) == (2, 350)

@@ -156,7 +156,7 @@ NEXT = dict(ctr=CTR + 1, cum=CUM + 200)
         (Decision.OTHER_CARD, selected(card_id=bytes(16)), OURS),
         # the card has not gone on
         (Decision.PAY_AGAIN, selected(), BEFORE),
-        (Decision.PAY_AGAIN, selected(), None),
+        (Decision.ASK_AGAIN, selected(), None),
         (Decision.NEVER_PAID, selected(state=State.BLOCKED), BEFORE),
         (Decision.NEVER_PAID, selected(epoch=2), BEFORE),
         # the card has gone on by one
@@ -184,6 +184,13 @@ NEXT = dict(ctr=CTR + 1, cum=CUM + 200)
 )
 def test_the_table_after_a_tear(decision: Decision, shown: Selected | None, last: Receipt | None) -> None:
     assert after_tear(INTENT, certificate(), shown, last) is decision
+
+
+def test_a_card_that_never_paid_has_nothing_to_show_and_is_asked_again() -> None:
+    fresh = msgspec.structs.replace(INTENT, ctr=0)
+    assert after_tear(fresh, certificate(), selected(ctr=0, cum=0), None) is Decision.PAY_AGAIN
+    assert after_tear(fresh, certificate(), selected(ctr=1, cum=200), None) is Decision.ASK_AGAIN
+    assert after_tear(fresh, certificate(), selected(ctr=1, cum=200), receipt(ctr=1, cum=200)) is Decision.ACCEPT
 
 
 def test_the_certificate_of_a_torn_payment_may_have_been_renewed() -> None:

@@ -143,7 +143,7 @@ class Decision(enum.StrEnum):
     NEVER_PAID = "never_paid"
     """The card has not paid this, and cannot any more. Whoever still wants to begins anew, with a new nonce."""
     ASK_AGAIN = "ask_again"
-    """The card went on, and GET LAST did not come or not whole: tap again."""
+    """The card has paid before, and GET LAST did not come or not whole: tap again. Nothing is decided on SELECT alone, which is not signed."""
     OTHER_CARD = "other_card"
     """Not the card that was asked; the payment stays pending."""
     FELL_BACK = "fell_back"
@@ -237,12 +237,13 @@ def after_tear(intent: Intent, certificate: Certificate, selected: Selected | No
         return Decision.UNRESOLVED
     if selected.ctr < intent.ctr:
         return Decision.FELL_BACK
+    if last is None and selected.ctr > 0:
+        return Decision.ASK_AGAIN
     if selected.ctr == intent.ctr:
         # A new certificate came in between, or a block: the same PAY would be made under terms that nobody has looked at.
         unchanged = selected.state is State.ACTIVE and selected.epoch == intent.epoch
         return Decision.PAY_AGAIN if unchanged else Decision.NEVER_PAID
-    if last is None:
-        return Decision.ASK_AGAIN
+    assert last is not None, selected
     names_ours = (last.body.terminal_id, last.body.nonce) == (intent.payment.terminal_id, intent.payment.nonce)
     if selected.ctr == intent.ctr + 1 and not names_ours:
         return Decision.NEVER_PAID
