@@ -17,7 +17,7 @@ import hashlib
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.signing import SigningKey as Ed25519SigningKey
@@ -126,6 +126,6 @@ def _raw_of_der(signature: bytes) -> bytes | None:
         r, s = decode_dss_signature(signature)
     except ValueError:
         return None
-    if not (0 < r < 2**256 and 0 < s < 2**256) or encode_dss_signature(r, s) != signature:
+    if not (0 < r < 2**256 and 0 < s < 2**256):
         return None
     return r.to_bytes(32) + s.to_bytes(32)
