@@ -334,18 +334,16 @@ async def test_who_hangs_holds_up_nobody_else(books: Books, receiver: Receiver) 
     """Five receivers that never answer, each with more waiting than all places together; a sixth that does."""
     with receiving() as hanging:
         hanging.answer = hanging.hang
-        async with webhooks_of(books, timeout_s=30) as webhooks:
+        async with webhooks_of(books, timeout_s=600) as webhooks:  # longer than anything here is waited for
             for number in range(5):
                 await open_endpoint(webhooks, hanging, 100 + number, account=BOB, party=STRANGER)
             for _ in range(30):
                 await books.pay(ALICE, BOB, 1)
-            await until(lambda: webhooks.delivery.under_way >= 10)
+            await until(lambda: len(hanging.requests) == 10)
             await open_endpoint(webhooks, receiver)
-            started = time.monotonic()
             for _ in range(40):
                 await books.pay(ALICE, SHOP, 1)
             await until(lambda: len(receiver.requests) == 40)
-            assert time.monotonic() - started < 25  # less than one of those that hang takes
             assert len(hanging.requests) == 10  # two each: nobody who has not answered gets more
             hanging.let_go.set()
 
