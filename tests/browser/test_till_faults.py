@@ -199,24 +199,31 @@ async def test_two_tabs_are_one_till(browser: Browser, counter: Counter) -> None
         await till.sign_in()
         await expect(other.locator(".clerk-name")).to_have_text("Min-jun")
 
-        # A sale of one is a sale of the other; each has a cart of its own.
+        # A sale of one is a sale of the other; each has a cart of its own. Whichever hears first that it is paid, both say so.
         await second.enter("9")
         await till.enter("1.40")
         code = await till.charge()
+        unheard = Held("GET", f"/v1/till/sales/{await till.sale_id()}")
         await till.leave()
         await expect(other.locator(".waiting .chip")).to_contain_text("1.40")
         await expect(other.locator(".total output")).to_contain_text("9.00")
         await other.click(".waiting .chip")
+        await page.route("**/v1/till/sales/*", unheard)
         told = asyncio.create_task(expect(page.locator(".toast")).to_contain_text("1.40"))  # it is gone after some seconds
         assert (await counter.pay(code)).status_code < 300
         await expect(other.locator(".paid")).to_contain_text("1.40")
         await told
+        unheard.release.set()
+        await asyncio.wait_for(unheard.through.wait(), 15)
+        await expect(page.locator(".toast")).to_have_count(0)
+        assert await page.evaluate("globalThis.sounds") == 1
         await second.leave()
 
         # The tab that nobody touches does not lock the one that is in use.
-        await page.wait_for_timeout(100)
-        await other.clock.set_system_time(datetime.now(UTC) + timedelta(seconds=290))
+        now = datetime.now(UTC)
+        await page.clock.set_system_time(now + timedelta(seconds=200))
         await page.evaluate("dispatchEvent(new PointerEvent('pointerdown'))")
+        await other.clock.set_system_time(now + timedelta(seconds=310))
         await other.clock.run_for(6_000)
         await expect(page.locator(".clerk-name")).to_have_text("Min-jun")
         await expect(other.locator(".clerk-name")).to_have_text("Min-jun")

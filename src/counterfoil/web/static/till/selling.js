@@ -26,9 +26,11 @@ export class Selling {
     this.known = new Map();
   }
 
-  /** @param {Sale[]} sales what the device has kept */
+  /** @param {Sale[]} sales what the device has kept @returns {Sale[]} those of which another tab has heard that they are paid, and we not yet */
   take(sales) {
+    const before = this.known;
     this.known = new Map(sales.map((sale) => [sale.id, sale]));
+    return sales.filter((sale) => sale.announced && before.get(sale.id)?.announced === false);
   }
 
   /** @param {string} id */
@@ -191,6 +193,11 @@ export class Selling {
       if (isPaid) paid.push(sale);
     }
     if (news) this.till.told();
+    this.announce(paid);
+  }
+
+  /** To whoever looks at this tab. @param {Sale[]} paid */
+  announce(paid) {
     for (const sale of paid) this.till.dispatchEvent(new CustomEvent("paid", { detail: { sale } }));
   }
 

@@ -86,13 +86,14 @@ export class Till extends EventTarget {
     this.shop = shop ?? null;
     this.settings = { ...this.settings, ...settings };
     this.goods = inOrder(goods);
-    this.sales.take(sales);
+    const paid = this.sales.take(sales);
     this.unanswered = actions;
     if (network.api.token !== this.pairing?.token) network.ended = false;
     network.api.token = this.pairing?.token ?? "";
     this.people.take(session ?? null);
     if (this.settings.language) network.api.language = this.settings.language;
     this.changed();
+    this.sales.announce(paid);
     await this.people.lockIfIdle();
   }
 
