@@ -30,6 +30,8 @@ START_S_MAX = 60.0
 QUIET_LOOKS = 10
 """In a row, 20 ms apart."""
 _LISTENS = "0A"
+_STILL = ("S", "T")
+"""Asleep until something happens, or stopped."""
 _TAKEN = b"smsc_fake: new message received"
 _GOT = re.compile(r"Got message \d+: <(.*)>")
 _MESSAGE = re.compile(r"(\S+) (\+?[0-9]+) (text|ucs-2|udh (\S+) data|data) (.*)")
@@ -148,7 +150,7 @@ class Kannel:
         if box == "network":
             smsbox = self._processes["smsbox"][0]
             smsbox.send_signal(signal.SIGSTOP)
-            self._wait_until_quiet()
+            self.rest()
             self.end_network()
             smsbox.send_signal(signal.SIGCONT)
             self.start_network()
@@ -168,21 +170,22 @@ class Kannel:
             self.kill("smsbox")
             self.start_smsbox()
 
-    def _wait_until_quiet(self) -> None:
-        """Until bearerbox neither does nor writes anything, and nothing lies in the network's socket."""
-        pid, log, seen, looks = self._processes["bearerbox"][0].pid, self._log("bearerbox"), -1, 0
+    def rest(self) -> None:
+        """Returns when neither box does or writes anything, and nothing lies in their sockets or in the network's."""
+        boxes, seen, looks = ("bearerbox", "smsbox"), -1, 0
+        tasks = [Path(f"/proc/{self._processes[box][0].pid}/task") for box in boxes]
         until = time.monotonic() + START_S_MAX
         while looks < QUIET_LOOKS:
-            assert time.monotonic() < until, "bearerbox does not come to rest"
+            assert time.monotonic() < until, "Kannel does not come to rest"
             time.sleep(0.02)
-            size = log.stat().st_size
-            is_asleep = all(stat.read_text().rpartition(")")[2].split()[0] == "S" for stat in Path(f"/proc/{pid}/task").glob("*/stat"))
-            looks = looks + 1 if size == seen and is_asleep and self._has_read_all() else 0
+            size = sum(self._log(box).stat().st_size for box in boxes)
+            is_still = all(_state(task) in _STILL for each in tasks for task in each.iterdir())
+            looks = looks + 1 if size == seen and is_still and self._has_read_all() else 0
             seen = size
 
     def _has_read_all(self) -> bool:
-        ours = f":{self._smsc:04X}"
-        return not any(ours in (row[1][-5:], row[2][-5:]) and row[4] != "00000000:00000000" for row in _sockets())
+        ours = {f":{port:04X}" for port in (self._smsc, self._boxes, self._sendsms)}
+        return not any(ours & {row[1][-5:], row[2][-5:]} and row[4] != "00000000:00000000" for row in _sockets())
 
     def close(self) -> None:
         for name in list(self._processes):
@@ -274,6 +277,13 @@ def _wait_for_port(port: int) -> None:
     while not any(row[1].endswith(f":{port:04X}") and row[3] == _LISTENS for row in _sockets()):
         assert time.monotonic() < until, f"nobody listens on {port}"
         time.sleep(0.02)
+
+
+def _state(task: Path) -> str:
+    """Of a thread, one letter; "" where it has just ended."""
+    with contextlib.suppress(OSError):
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    return ""
 
 
 def _sockets() -> list[list[str]]:
