@@ -30,8 +30,6 @@ START_S_MAX = 60.0
 QUIET_LOOKS = 10
 """In a row, 20 ms apart."""
 _LISTENS = "0A"
-_STILL = ("S", "T")
-"""Asleep until something happens, or stopped."""
 _TAKEN = b"smsc_fake: new message received"
 _GOT = re.compile(r"Got message \d+: <(.*)>")
 _MESSAGE = re.compile(r"(\S+) (\+?[0-9]+) (text|ucs-2|udh (\S+) data|data) (.*)")
@@ -150,7 +148,7 @@ class Kannel:
         if box == "network":
             smsbox = self._processes["smsbox"][0]
             smsbox.send_signal(signal.SIGSTOP)
-            self.rest()
+            self._wait_until_still("bearerbox", ports=(self._smsc,))
             self.end_network()
             smsbox.send_signal(signal.SIGCONT)
             self.start_network()
@@ -171,21 +169,21 @@ class Kannel:
             self.start_smsbox()
 
     def rest(self) -> None:
-        """Returns when neither box does or writes anything, and nothing lies in their sockets or in the network's."""
-        boxes, seen, looks = ("bearerbox", "smsbox"), -1, 0
-        tasks = [Path(f"/proc/{self._processes[box][0].pid}/task") for box in boxes]
+        """Returns when both boxes have come to the end of all that they were given so far, and the network has it."""
+        self._wait_until_still("bearerbox", "smsbox", ports=(self._smsc, self._boxes, self._sendsms))
+
+    def _wait_until_still(self, *boxes: str, ports: tuple[int, ...]) -> None:
+        """Until these neither do nor write anything, and nothing lies in the sockets of `ports`."""
+        seen, looks = -1, 0
+        processes = [Path(f"/proc/{self._processes[box][0].pid}/task") for box in boxes]
         until = time.monotonic() + START_S_MAX
         while looks < QUIET_LOOKS:
-            assert time.monotonic() < until, "Kannel does not come to rest"
+            assert time.monotonic() < until, f"{boxes} do not come to rest"
             time.sleep(0.02)
             size = sum(self._log(box).stat().st_size for box in boxes)
-            is_still = all(_state(task) in _STILL for each in tasks for task in each.iterdir())
-            looks = looks + 1 if size == seen and is_still and self._has_read_all() else 0
+            is_still = all(_is_asleep(task) for process in processes for task in process.iterdir())
+            looks = looks + 1 if size == seen and is_still and _is_read(ports) else 0
             seen = size
-
-    def _has_read_all(self) -> bool:
-        ours = {f":{port:04X}" for port in (self._smsc, self._boxes, self._sendsms)}
-        return not any(ours & {row[1][-5:], row[2][-5:]} and row[4] != "00000000:00000000" for row in _sockets())
 
     def close(self) -> None:
         for name in list(self._processes):
@@ -279,11 +277,17 @@ def _wait_for_port(port: int) -> None:
         time.sleep(0.02)
 
 
-def _state(task: Path) -> str:
-    """Of a thread, one letter; "" where it has just ended."""
+def _is_asleep(task: Path) -> bool:
+    """A thread, until something happens; one that has just ended is not."""
     with contextlib.suppress(OSError):
-        return (task / "stat").read_text().rpartition(")")[2].split()[0]
-    return ""
+        return (task / "stat").read_text().rpartition(")")[2].split()[0] == "S"
+    return False
+
+
+def _is_read(ports: tuple[int, ...]) -> bool:
+    """Nothing lies in the sockets of these, on either side."""
+    ours = {f":{port:04X}" for port in ports}
+    return not any(ours & {row[1][-5:], row[2][-5:]} and row[4] != "00000000:00000000" for row in _sockets())
 
 
 def _sockets() -> list[list[str]]:
