@@ -180,6 +180,10 @@ class PinNotAllowed(Forbidden):
     retry = Retry.CHANGE
 
 
+class CardLocked(Forbidden):
+    """This card is locked."""
+
+
 class NeedsSecondPerson(Forbidden):
     """A second person has to approve this; nobody approves their own proposal."""
 
@@ -213,6 +217,10 @@ class PartyNotFound(NotFound):
     """Nobody has an account under this number, name or code."""
 
     retry = Retry.CHANGE
+
+
+class CardUnknown(NotFound):
+    """This is no card of this scheme, or it belongs to nobody."""
 
 
 class PaymentNotFound(NotFound):
@@ -254,6 +262,18 @@ class AlreadyTaken(Conflict):
 
 class NotInThisState(Conflict):
     """This is no longer possible: it has already been answered, ended or changed."""
+
+
+class TapUsed(Conflict):
+    """This tap of the card was used before, or the card has been tapped again since. Tap it once more."""
+
+    retry = Retry.CHANGE
+
+
+class TooManyCards(Conflict):
+    """An account has five cards at most. Take one of them away first."""
+
+    retry = Retry.CHANGE
 
 
 class TooManyWatchers(Conflict):

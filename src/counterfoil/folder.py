@@ -29,6 +29,8 @@ from counterfoil.clock import Clock
 from counterfoil.config import Config
 from counterfoil.errors import Unavailable
 
+_CARDS = "cards.aes128"
+
 
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
@@ -66,7 +68,13 @@ def card_secret(folder: Path, clock: Clock) -> bytes:
 
     When it is lost, no card is known any more, and none can be changed; whoever has it can make copies of all.
     """
-    return _kept_secret(folder, "cards.aes128", clock, size=16)
+    return _kept_secret(folder, _CARDS, clock, size=16)
+
+
+def found_card_secret(folder: Path) -> bytes | None:
+    """The same, where a card was made already; else None."""
+    path = folder / "keys" / _CARDS
+    return path.read_bytes() if path.is_file() else None
 
 
 def _kept_secret(folder: Path, name: str, clock: Clock, *, size: int = 32) -> bytes:

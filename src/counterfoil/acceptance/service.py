@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
+from counterfoil.acceptance.cards.paying import CardPayments
+from counterfoil.acceptance.cards.registry import Cards
 from counterfoil.acceptance.catalogue import Catalogue
 from counterfoil.acceptance.clerks import Clerks
 from counterfoil.acceptance.codes import Codes
@@ -13,6 +15,7 @@ from counterfoil.acceptance.sales import Sales
 from counterfoil.acceptance.tills import Tills
 from counterfoil.clock import Clock
 from counterfoil.config import Config
+from counterfoil.folder import found_card_secret
 from counterfoil.ledger.service import Ledger
 from counterfoil.parties.service import Parties
 from counterfoil.parties.tokens import Tokens
@@ -27,7 +30,7 @@ SHOP_CHANGED = "shop.changed"
 
 
 class Acceptance:
-    """Tills, clerks, goods, sales, days and codes of all merchants of a scheme. `sign` is Ed25519 with the operator's key."""
+    """Tills, clerks, goods, sales, days and codes of all merchants of a scheme, and the cards that pay there. `sign` is Ed25519 with the operator's key."""
 
     def __init__(
         self,
@@ -55,5 +58,7 @@ class Acceptance:
         self.sales = Sales(
             store=store, parties=parties, payments=payments, requests=requests, hub=hub, clock=clock, zone=zone, region=config.region
         )
+        self.cards = Cards(store=store, pins=parties.pins, clock=clock, secret=lambda: found_card_secret(config.folder))
+        self.card_payments = CardPayments(cards=self.cards, sales=self.sales, parties=parties, payments=payments, clock=clock)
         self.days = Days(store=store, ledger=ledger, history=history, sales=self.sales, clerks=self.clerks, clock=clock, zone=zone)
         self.codes = Codes(origin=config.origin, currency=config.currency, region=config.region, sign=sign)

@@ -17,7 +17,7 @@ from counterfoil.commands.output import UNAVAILABLE, Answer, Failure, Output, Wr
 from counterfoil.commands.pcsc import Card, NoReader, ReaderError, Readers
 from counterfoil.commands.scheme import config_of
 from counterfoil.errors import Malformed, Retry
-from counterfoil.folder import card_secret
+from counterfoil.folder import card_secret, found_card_secret
 
 Found = TypeVar("Found")
 
@@ -62,9 +62,10 @@ def read(arguments: argparse.Namespace, output: Output) -> Answer:
     Refused (1) for any other card, and for what only repeats a card's words. Unavailable (3) as for `make`.
     """
     config, clock = config_of(arguments), SystemClock()
-    if not (config.folder / "keys" / "cards.aes128").is_file():
+    secret = found_card_secret(config.folder)
+    if secret is None:
         raise WrongUse(f"no card was made in {config.folder} yet: make one with `counterfoil card make`")
-    keys = BatchKeys(card_secret(config.folder, clock))
+    keys = BatchKeys(secret)
     with _telling("be read", []), Readers() as readers:
         reader = readers.chosen(arguments.reader)
         readers.wait(reader, present=True, timeout_s=WAIT_S)

@@ -10,6 +10,7 @@ own_limits_set      limits of one's own (per_payment, per_day, per_month; minor 
 tier_changed        another tier (before, after)
 frozen              nothing leaves the account (reason); unfrozen
 token_created       a server may act for the account (label, scopes); token_revoked (label)
+card_added          a card pays from the account (card: the end of its number); card_locked, card_unlocked, card_ended
 closed              the account is closed
 sim_changed         the number has another SIM; sim_change_lifted: payments by PIN are as before; number_released: the account has none
 watcher_chosen, watcher_accepted, watcher_declined, watcher_left, watcher_taken_away, watcher_kept, watcher_ended
@@ -52,6 +53,7 @@ TOLD: Final[dict[str, tuple[str, ...]]] = {
     "unfrozen": (),
     "token_created": ("label", "scopes"),
     "token_revoked": ("label",),
+    **dict.fromkeys((f"card_{what}" for what in ("added", "locked", "unlocked", "ended")), ("card",)),
     "closed": (),
     "sim_changed": (),
     "sim_change_lifted": (),

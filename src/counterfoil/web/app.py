@@ -26,6 +26,7 @@ from counterfoil.web import openapi
 from counterfoil.web.api.account import AccountEndpoints
 from counterfoil.web.api.announcements import AnnouncementEndpoints
 from counterfoil.web.api.asking import AskingEndpoints
+from counterfoil.web.api.cards import CardEndpoints
 from counterfoil.web.api.countersignatures import CountersignatureEndpoints
 from counterfoil.web.api.events import EventEndpoints
 from counterfoil.web.api.links import LinkEndpoints
@@ -206,6 +207,7 @@ def create_app(services: Services, telephones: Telephones | None = None) -> WebA
             clock=clock,
             currency_ledger=services.payments.rules.currency.ledger,
         ).endpoints(),
+        *CardEndpoints(cards=services.acceptance.cards, parties=services.parties).endpoints(),
         *TillEndpoints(
             config=config,
             acceptance=services.acceptance,

@@ -91,6 +91,7 @@ NOTICE_KINDS = {
     "welcome": N_("welcome"),
     "device_added": N_("device added"),
     "pin_allowed": N_("payments by PIN allowed or stopped"),
+    "card_added": N_("card added"),
     "device_revoked": N_("device taken away"),
     "recovery_started": N_("recovery started"),
     "recovery_done": N_("recovery done"),

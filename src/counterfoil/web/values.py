@@ -64,6 +64,7 @@ MonthText = Annotated[
     ),
 ]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_SIZE_MAX)]
+PinText = Annotated[str, msgspec.Meta(max_length=64, description="the PIN; never logged, never answered")]
 Cursor = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{22}$", max_length=22, description="where the page before ended; opaque")]
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")

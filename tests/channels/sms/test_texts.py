@@ -29,6 +29,7 @@ LINK = "https://money.counterfoil.example.org/r/" + "W" * 40
 WORST: dict[str, str | int] = {
     "code": "888888", "minutes": 10, "effective_at": AT, "per_day": AMOUNT_MAX, "amount": AMOUNT_MAX, "fee": AMOUNT_MAX,
     "balance": AMOUNT_MAX, "at": AT, "receipt_code": "WWWW-WWWW-WWWW", "link": LINK, "label": "W" * 60, "until": AT, "reason": "W" * 400,
+    "card": "WWWW",
 }  # fmt: skip
 NAMES = (
     "W" * NAME_LENGTH_MAX,

@@ -241,6 +241,7 @@ KINDS: Final[dict[str, Kind]] = {
     "recovery_done": Kind(_only(N_("Only your new phone can pay from your account now. If this was not you, call us.")), Rank.SECURITY),
     "recovery_cancelled": Kind(_only(N_("No new phone will be added to your account: this was stopped.")), Rank.SECURITY),
     "pin_allowed": Kind(_pin_allowed, Rank.SECURITY),
+    "card_added": Kind(_only(N_("The card %(card)s can pay from your account. If this was not you, call us.")), Rank.SECURITY),
     "frozen": Kind(_only(N_("Your account is frozen: nothing can leave it. Call us.")), Rank.SECURITY),
     "unfrozen": Kind(_only(N_("Your account is no longer frozen.")), Rank.SECURITY),
     "closed": Kind(_only(N_("Your account is closed.")), Rank.SECURITY),

@@ -37,6 +37,7 @@ from counterfoil.web.values import (
     AmountOrZero,
     Base64Url,
     Moment,
+    PinText,
     Signature,
     Text,
     UuidText,
@@ -46,8 +47,6 @@ from counterfoil.web.values import (
     parse_uuid,
     uuid_text,
 )
-
-PinText = Annotated[str, msgspec.Meta(max_length=64, description="the PIN; never logged, never answered")]
 
 
 class CodeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

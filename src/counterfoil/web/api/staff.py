@@ -31,13 +31,14 @@ from counterfoil.parties.service import Parties
 from counterfoil.parties.types import Freeze, Party, PartyKind, PartyState, Permission, Proposal, ProposalState, StaffRole
 from counterfoil.web.access import Principal, staff
 from counterfoil.web.api.account import FreezeView, LimitsView, freeze_view, limits_view
-from counterfoil.web.api.people import DeviceView, KeyBody, PinText, device_view
+from counterfoil.web.api.people import DeviceView, KeyBody, device_view
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.values import (
     Amount,
     AmountOrZero,
     Cursor,
     Moment,
+    PinText,
     Text,
     UuidText,
     cursor_text,

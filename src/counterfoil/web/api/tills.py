@@ -12,6 +12,8 @@ from counterfoil.errors import (
     AboveHold,
     AboveOriginal,
     AccountFrozen,
+    CardLocked,
+    CardUnknown,
     FeeAboveMaximum,
     Forbidden,
     HoldNotOpen,
@@ -27,7 +29,9 @@ from counterfoil.errors import (
     PayeeLimitExceeded,
     PaymentRefused,
     PinLocked,
+    PinNotAllowed,
     RecoveryWaiting,
+    TapUsed,
     TooLarge,
     TooMany,
     WrongCode,
@@ -42,6 +46,7 @@ from counterfoil.parties.tokens import Scope
 from counterfoil.payments.feed import Feed
 from counterfoil.web.access import HOLDER, PUBLIC, Principal, server
 from counterfoil.web.api.events import MEDIA_TYPE
+from counterfoil.web.card_views import CardAskedView, CardPinBody, TapBody, asked_view
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.guesses import Guesses
 from counterfoil.web.incoming import Answer, Incoming
@@ -113,6 +118,8 @@ class TillEndpoints:
         outgoing = (InsufficientFunds, LimitExceeded, AccountFrozen, RecoveryWaiting, PartyClosed, PayeeCannotReceive)
         incoming = (PayeeCannotReceive, PayeeLimitExceeded, AccountFrozen, PartyClosed)
         adding = (Forbidden, IdReused, TooLarge)
+        tapping = (CardUnknown, CardLocked, TapUsed, NotInThisState)
+        agreeing = (NotFound, CardLocked, WrongPin, PinLocked, PinNotAllowed, FeeAboveMaximum)
         return [
             Endpoint("POST", "/v1/tills", self.add_till, access=owner, errors=(*adding, NotInThisState), tag=tag),
             Endpoint("GET", "/v1/tills", self.list_tills, access=owner, tag=tag),
@@ -132,6 +139,8 @@ class TillEndpoints:
             Endpoint("GET", "/v1/till/sales", self.list_sales, access=till, errors=signed_in, tag="till"),
             Endpoint("GET", sale, self.sale, access=till, errors=signed_in, tag="till"),
             Endpoint("POST", f"{sale}/cancel", self.cancel, access=till, errors=(*signed_in, NotInThisState), tag="till"),
+            Endpoint("POST", f"{sale}/card", self.ask_card, access=till, errors=(*signed_in, *tapping), tag="till"),
+            Endpoint("POST", f"{sale}/card/pay", self.pay_by_card, access=till, errors=(*moving, *agreeing, *outgoing), tag="till"),
             Endpoint("POST", f"{sale}/refunds", self.refund, access=till, errors=(*moving, AboveOriginal, *outgoing), tag="till"),
             Endpoint("POST", f"{sale}/capture", self.capture, access=till, errors=about_hold, tag="till"),
             Endpoint("POST", f"{sale}/release", self.release, access=till, errors=about_hold, tag="till"),
@@ -307,6 +316,18 @@ class TillEndpoints:
         till, _ = await self._at_till(caller, request, Right.SELL)
         sale = await self.sales.find(id, till.account)
         return await self._view(sale, await self.sales.cancel(sale))
+
+    async def ask_card(self, caller: Principal, request: Incoming, id: int, body: TapBody) -> CardAskedView:
+        """Take the tap of a card for a sale, and say what it will cost the payer. Nothing moves yet. A repeat answers the same."""
+        till, _ = await self._at_till(caller, request, Right.SELL)
+        sale = await self.sales.find(id, till.account)
+        return asked_view(await self.acceptance.card_payments.ask(sale, body.e, body.c), sale.amount)
+
+    async def pay_by_card(self, caller: Principal, request: Incoming, id: int, body: CardPinBody) -> SaleView:
+        """Pay a sale from the account of the card that was tapped, on the word of its holder's PIN. A repeat pays nothing more."""
+        till, _ = await self._at_till(caller, request, Right.SELL)
+        sale = await self.sales.find(id, till.account)
+        return await self._view(sale, await self.acceptance.card_payments.pay(sale, parse_uuid(body.tap, "tap"), body.pin))
 
     async def refund(self, caller: Principal, request: Incoming, id: int, body: RefundOfSaleBody) -> SaleView:
         """Give back what was paid, in full or in part, never above it. A repeat gives back nothing more."""

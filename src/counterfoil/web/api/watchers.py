@@ -20,10 +20,9 @@ from counterfoil.parties.service import Parties
 from counterfoil.parties.types import Permission
 from counterfoil.parties.watchers import Watcher, WatcherState
 from counterfoil.web.access import HOLDER, Principal, staff
-from counterfoil.web.api.people import PinText
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.guesses import Guesses
-from counterfoil.web.values import Moment, Text, UuidText, parse_uuid, uuid_text
+from counterfoil.web.values import Moment, PinText, Text, UuidText, parse_uuid, uuid_text
 
 
 class WatcherBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

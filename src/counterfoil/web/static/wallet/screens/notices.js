@@ -61,6 +61,10 @@ function words(wallet, notice) {
     unfrozen: t("The account is free again"),
     token_created: t("A key for a server was made: %(label)s", { label: facts.label ?? "" }),
     token_revoked: t("A key for a server was ended: %(label)s", { label: facts.label ?? "" }),
+    card_added: t("Card %(card)s was added", { card: facts.card ?? "" }),
+    card_locked: t("Card %(card)s was locked", { card: facts.card ?? "" }),
+    card_unlocked: t("Card %(card)s was unlocked", { card: facts.card ?? "" }),
+    card_ended: t("Card %(card)s was taken away", { card: facts.card ?? "" }),
     closed: t("The account was closed"),
   })[kind] ?? t("Something changed in your account");
 }
