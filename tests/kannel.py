@@ -45,12 +45,14 @@ connect-allow-ip = 127.0.0.1
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A message as the fake SMSC has it: one text, or one part of it. `place`: which part, from 1; 0 for a whole text."""
+    """A message as the fake SMSC has it: one text, or one part of it. `place`: which part, from 1, of `parts` with this `reference`."""
 
     sender: str
     number: str
     text: str
     place: int = 0
+    parts: int = 1
+    reference: int = 0
 
     @property
     def is_part(self) -> bool:
@@ -206,7 +208,8 @@ class Kannel:
                 found[-1] = msgspec.structs.replace(found[-1], text=f"{found[-1].text}\n{got[1]}")
                 continue
             sender, phone, kind, header, content = message.groups()
-            found.append(Shown(sender, phone, _content(kind, content), unquote_to_bytes(header)[-1] if header else 0))
+            _, _, _, reference, parts, place = unquote_to_bytes(header) if header else (0, 0, 0, 0, 1, 0)
+            found.append(Shown(sender, phone, _content(kind, content), place, parts, reference))
         return found
 
     def logs(self) -> str:

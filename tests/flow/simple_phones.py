@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Protocol
 from urllib.parse import quote_from_bytes
 
@@ -288,19 +288,16 @@ class SmscLine:
         assert await self.smsc.say(content, source_addr=NUMBER[1:], data_coding=coding) == 0
 
     def texts(self) -> list[str]:
-        """Those that are whole: of a text in parts the last one has come."""
-        found: list[str] = []
-        parts: list[str] = []
+        """Those that are whole."""
+        return whole(self._parts())
+
+    def _parts(self) -> Iterator[tuple[int, int, str]]:
         for event in self.smsc.submits:
             if event.service_type == "USSD" or f"+{event.destination_addr}" != NUMBER:
                 continue
-            is_part = bool(event.esm_class & 0x40)
-            content = event.short_message[6:] if is_part else event.short_message
-            parts.append(text_of(content, event.data_coding) or "")
-            if not is_part or event.short_message[4] == event.short_message[5]:
-                found.append("".join(parts))
-                parts.clear()
-        return found
+            _, _, _, reference, parts, _ = event.short_message[:6] if event.esm_class & 0x40 else (0, 0, 0, 0, 1, 0)
+            content = event.short_message[6:] if parts > 1 else event.short_message
+            yield reference, parts, text_of(content, event.data_coding) or ""
 
     async def told(self) -> list[str]:
         return self.texts()
@@ -342,15 +339,21 @@ class KannelLine:
         self._to_bearerbox.write(f"{NUMBER} {SENDER} {content}\n".encode())
 
     def texts(self) -> list[str]:
-        found: list[str] = []
-        for each in self.kannel.shown():
-            if each.number != NUMBER:
-                continue
-            if each.place > 1:
-                found[-1] += each.text
-            else:
-                found.append(each.text)
-        return found
+        return whole((each.reference, each.parts, each.text) for each in self.kannel.shown() if each.number == NUMBER)
+
+
+def whole(parts: Iterable[tuple[int, int, str]]) -> list[str]:
+    """The texts of one phone, in the order in which they became whole. A part: reference, how many there are, words; others come between."""
+    found: list[str] = []
+    begun: dict[int, list[str]] = {}
+    for reference, count, words in parts:
+        if count == 1:
+            found.append(words)
+            continue
+        begun.setdefault(reference, []).append(words)
+        if len(begun[reference]) == count:
+            found.append("".join(begun.pop(reference)))
+    return found
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
