@@ -260,26 +260,6 @@ class _Scheme:
             Throttle(clock, burst=look_ups.BURST, per_minute=look_ups.PER_MINUTE),
             Throttle(clock, burst=look_ups.GATEWAY_BURST, per_minute=look_ups.GATEWAY_PER_MINUTE),
         )
-        self.ussd = Ussd(
-            store=self.store,
-            parties=self.parties,
-            payments=self.payments,
-            requests=self.requests,
-            history=history,
-            ledger=self.ledger,
-            config=config,
-            clock=clock,
-            look_ups=names,
-        )
-        self.sms = Sms(
-            config=config,
-            store=self.store,
-            feed=self.feed,
-            clock=clock,
-            codes=codes.tell,
-            heard=Heard(received=self._receive, answer=self.ussd.answer, ended=self.ussd.ended),
-        )
-        self.requests.tell = self._tell_of_new_request
         key = operator_key(config.folder, clock)
         acceptance = Acceptance(
             config,
@@ -294,6 +274,27 @@ class _Scheme:
             clock=clock,
             sign=lambda message: key.sign(message).signature,
         )
+        self.ussd = Ussd(
+            store=self.store,
+            parties=self.parties,
+            payments=self.payments,
+            requests=self.requests,
+            history=history,
+            ledger=self.ledger,
+            cards=acceptance.cards,
+            config=config,
+            clock=clock,
+            look_ups=names,
+        )
+        self.sms = Sms(
+            config=config,
+            store=self.store,
+            feed=self.feed,
+            clock=clock,
+            codes=codes.tell,
+            heard=Heard(received=self._receive, answer=self.ussd.answer, ended=self.ussd.ended),
+        )
+        self.requests.tell = self._tell_of_new_request
         self.services = Services(
             config=config,
             clock=clock,

@@ -30,7 +30,7 @@ def worst(code: str, name: str, amount: int, currency: Currency) -> dict[str, st
     amounts = dict.fromkeys(("amount", "fee", "total", "balance", "held", "available", "received"), money)
     return amounts | {
         "name": cut(name), "scheme": cut(name), "currency": currency.code, "number": "+254712345678901", "memo": cut(name * 9, 30),
-        "time": "12/31 23:59", "hours": "720", "lines": "\n".join([line] * 5), "sentence": language.text("There is not enough money in the account for this payment and its fee."),
+        "time": "12/31 23:59", "hours": "720", "card": "WWWW", "lines": "\n".join([line] * 5), "sentence": language.text("There is not enough money in the account for this payment and its fee."),
     }  # fmt: skip
 
 
@@ -42,6 +42,7 @@ def shown(name: str, code: str, values: dict[str, str], word: str = "") -> list[
         "request": [f"{values['name']} {values['amount']}"] * CHOICES_MAX,
         "(my_watcher)": [watch] * 3,
         "(watched)": [watch] * CHOICES_MAX,
+        "(card)": [language.text(screens.LOCKED, card="WWWW")] * 5,
     }
     listed = lists.get(sheet.lists, ["English", "한국어", "Français"])
     labels = listed if sheet.lists else [language.text(label) for label, _ in sheet.choices]
@@ -97,7 +98,7 @@ def test_a_latin_language_stays_in_the_small_alphabet(code: str) -> None:
 def test_every_screen_leads_somewhere() -> None:
     actions = {
         "(continue)", "(outcome)", "(answer)", "(ask)", "(decline)", "(speak)", "(my_watcher)", "(watched)", "(keep)", "(agree)", "(refuse)",
-        "(leave)",
+        "(leave)", "(card)", "(lock_card)", "(unlock_card)",
     }  # fmt: skip
     for name, sheet in SCREENS.items():
         aims = [goes for _, goes in sheet.choices] + ([sheet.lists] if sheet.lists else [])

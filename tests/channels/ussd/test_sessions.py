@@ -39,7 +39,7 @@ def engine(scheme: Scheme, kind: type[Ussd] = Ussd, **changes: Any) -> Ussd:
     """The scheme's own engine with something else in one place."""
     services = scheme.services
     parts = {name: getattr(services, name) for name in ("store", "parties", "payments", "requests", "history", "ledger", "config", "clock")}
-    return kind(**(parts | changes))
+    return kind(**(parts | {"cards": services.acceptance.cards} | changes))
 
 
 def paying(rose: Person, amount: str = "12.50") -> tuple[str, ...]:

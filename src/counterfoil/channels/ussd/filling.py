@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 import msgspec
 import structlog
 
+from counterfoil.acceptance.cards.registry import Cards
 from counterfoil.channels.consent import Consent
 from counterfoil.channels.look_ups import LookUps
 from counterfoil.channels.movements import Movement, amount_of, latest
@@ -54,6 +55,7 @@ class House(msgspec.Struct, kw_only=True):
     requests: Requests
     history: History
     ledger: Ledger
+    cards: Cards
     config: Config
     clock: Clock
     languages: dict[str, Language]

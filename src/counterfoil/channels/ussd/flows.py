@@ -11,6 +11,7 @@ import re
 from counterfoil.channels.consent import ASKED_FOR_S, CASH_S, Draft, Problem
 from counterfoil.channels.sms.encoding import plain_marks
 from counterfoil.channels.ussd import screens
+from counterfoil.channels.ussd.cards import CardFlows
 from counterfoil.channels.ussd.filling import Next, is_pin, typed_address
 from counterfoil.channels.ussd.screens import MENU, SCREENS, UNLOCK, WELCOME
 from counterfoil.channels.ussd.sessions import Due
@@ -42,7 +43,7 @@ LOCK_REASON = "locked by its holder, by USSD"
 UNLOCK_REASON = "unlocked by its holder, by USSD"
 
 
-class Flows(WatchFlows):
+class Flows(WatchFlows, CardFlows):
     """What is done with what was typed. `begin` keeps that a PIN has come, before money moves."""
 
     # Choosing from a list
@@ -57,6 +58,8 @@ class Flows(WatchFlows):
             return Next("request" if request is None or request.amount else "request_open")
         if lists == "(my_watcher)":
             return await self.choose_my_watcher(number)
+        if lists == "(card)":
+            return await self.choose_card(number)
         if lists == "(watched)":
             return await self.choose_watched(number)
         self.language = list(self.house.languages.values())[number]
@@ -81,6 +84,8 @@ class Flows(WatchFlows):
             return await self._ask()
         if action == "(keep)":
             return await self.do_keep()
+        if action in ("(lock_card)", "(unlock_card)"):
+            return await self.do_card(action)
         if action in ("(agree)", "(refuse)", "(leave)"):
             return await self.do_watch(action)
         assert action == "(continue)", action

@@ -158,6 +158,7 @@ SCREENS: dict[str, Sheet] = {
             (N_("Language"), "language"),
             (N_("Lock the account"), "lock"),
             (N_("Watchers"), "watchers"),
+            (N_("My cards"), "cards"),
         ),
     ),
     "account_locked": Sheet(
@@ -167,6 +168,7 @@ SCREENS: dict[str, Sheet] = {
             (N_("Language"), "language"),
             (N_("Unlock the account"), "unlock_account"),
             (N_("Watchers"), "watchers"),
+            (N_("My cards"), "cards"),
         ),
     ),
     "old_pin": Sheet(text=N_("Your old PIN:"), reads=Reads.PIN, back="account"),
@@ -180,6 +182,18 @@ SCREENS: dict[str, Sheet] = {
     "locked": Sheet(text=N_("Your account is locked."), ends=True),
     "unlock_account": Sheet(text=N_("PIN to unlock your account:"), reads=Reads.PIN, back="account"),
     "unlocked": Sheet(text=N_("Your account is unlocked.")),
+    # Cards
+    "cards": Sheet(text=N_("Your cards. Lost one? Lock it:"), lists="(card)", back="account", private=True),
+    "no_cards": Sheet(text=N_("You have no card."), back="account", private=True),
+    "card_open": Sheet(
+        text=N_("The card %(card)s pays with your PIN."), choices=((N_("Lock it"), "(lock_card)"),), back="cards", private=True
+    ),
+    "card_locked": Sheet(
+        text=N_("The card %(card)s is locked, and pays nothing."),
+        choices=((N_("Unlock it"), "(unlock_card)"),),
+        back="cards",
+        private=True,
+    ),
     # Watchers
     "watchers": Sheet(
         text=N_("A watcher is told of all that happens to an account."),
@@ -278,3 +292,5 @@ NO_PIN = N_("Your account has no PIN yet. Ask %(scheme)s for one.")
 LATER = N_("This does not work at the moment. Try again in a minute.")
 OTHER_NUMBER = N_("This session is another number's. Dial again.")
 NO_NUMBER = N_("Your number was not understood.")
+CARD_GONE = N_("This card is no longer yours.")
+LOCKED = N_("%(card)s (locked)")

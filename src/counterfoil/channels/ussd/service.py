@@ -20,6 +20,7 @@ from collections.abc import Awaitable
 import msgspec
 import structlog
 
+from counterfoil.acceptance.cards.registry import Cards
 from counterfoil.channels.look_ups import LookUps
 from counterfoil.channels.ussd import screens, sessions
 from counterfoil.channels.ussd.filling import Filled, House, Next
@@ -78,6 +79,7 @@ class Ussd:
         requests: Requests,
         history: History,
         ledger: Ledger,
+        cards: Cards,
         config: Config,
         clock: Clock,
         look_ups: LookUps | None = None,
@@ -87,7 +89,7 @@ class Ussd:
         self._clock = clock
         self._parties = parties
         self._house = House(
-            store=store, parties=parties, payments=payments, requests=requests, history=history, ledger=ledger, config=config,
+            store=store, parties=parties, payments=payments, requests=requests, history=history, ledger=ledger, cards=cards, config=config,
             clock=clock, languages=languages(config.languages), answer_s_max=answer_s_max, look_ups=look_ups,
         )  # fmt: skip
         self._repeats = Repeats(clock)
