@@ -61,6 +61,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         watcher_notice_s: seconds for which a watcher whom an account's holder takes away is still told everything.
         pin_per_payment: minor units that one payment by PIN may take; devices sign for more.
         pin_per_day: minor units a day that payments by PIN may take from an account, fees included.
+        card_unproved_max: minor units above which a card that is tapped has to prove on a reader that it is there, besides the PIN.
         witness_interval_s: seconds between two rounds in which the policy's witnesses are asked to cosign the log.
         time_zone: whose days and months the limits count, such as "Africa/Nairobi".
         quiet_from: hour, 0 to 23 in that time zone, from which texts wait that are neither about a payment nor about security.
@@ -91,6 +92,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     watcher_notice_s: int = 72 * 3600
     pin_per_payment: int = 5_000
     pin_per_day: int = 10_000
+    card_unproved_max: int = 2_000
     witness_interval_s: int = 10
     time_zone: str = "UTC"
     quiet_from: int = 21
@@ -119,7 +121,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ("queue_size_max", "body_size_max", "witness_interval_s"):
             if getattr(self, name) < 1:
                 raise Malformed(name, "must be at least 1")
-        for name in ("check_interval_s", "recovery_delay_s", "recovery_spend_max", "watcher_notice_s", "pin_per_payment", "pin_per_day"):
+        for name in (
+            "check_interval_s",
+            "recovery_delay_s",
+            "recovery_spend_max",
+            "watcher_notice_s",
+            "pin_per_payment",
+            "pin_per_day",
+            "card_unproved_max",
+        ):
             if getattr(self, name) < 0:
                 raise Malformed(name, "must not be negative")
         self._check_gateways()

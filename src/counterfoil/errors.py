@@ -184,6 +184,12 @@ class CardLocked(Forbidden):
     """This card is locked."""
 
 
+class CardNotHere(Forbidden):
+    """This amount needs the card itself on the reader. Put it there, and leave it until the end."""
+
+    retry = Retry.CHANGE
+
+
 class NeedsSecondPerson(Forbidden):
     """A second person has to approve this; nobody approves their own proposal."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from counterfoil.folder import card_secret
 from counterfoil.ids import id_text
 from counterfoil.parties.types import StaffRole
 from counterfoil.payments.types import AuthorisationClass
+from counterfoil.web.values import base64_text, parse_base64
 from tests.acceptance.cards.tag import Tag
 from tests.acceptance.cards.test_personalise import make, tapped
 from tests.scheme import Person
@@ -27,6 +29,7 @@ from tests.web.test_tills import Counter, paired
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PIN = "2580"
+UNPROVED_MAX = 2_000
 NOBODYS = "00" * 16, "00" * 8
 _uids = itertools.count(1)
 
@@ -242,6 +245,44 @@ async def test_a_tap_pays_the_sale_that_it_was_for_at_the_shop_that_asked(till: 
     assert (await till.refused("POST", f"/v1/till/sales/{sale['id']}/card/pay", body | {"tap": till.fresh()}))["code"] == "not_found"
     assert (await till.refused("POST", f"/v1/till/sales/{sale['id']}/card/pay", body, session=""))["code"] == "not_authenticated"
     assert kofi.balance() == 5_000
+
+
+async def proof(till: Counter, sale: dict[str, Any], tap: dict[str, Any], transmit: Callable[[bytes], bytes]) -> list[str]:
+    """What a reader does: carries bytes until there are no more; what the card answered."""
+    answers: list[str] = []
+    while True:
+        said = await till.ok("POST", f"/v1/till/sales/{sale['id']}/card/prove", {"tap": tap["tap"], "answers": answers})
+        if said["command"] is None:
+            return answers
+        answers.append(base64_text(transmit(parse_base64(said["command"], "command"))))
+
+
+async def test_a_larger_amount_needs_the_card_itself_on_a_reader(till: Counter) -> None:
+    kofi = await till.site.scheme.simple_phone(funds=9_000)
+    card, other = await card_of(till.site, kofi), await card_of(till.site, kofi)
+    sale, small = await till.sell(UNPROVED_MAX + 1), await till.sell(UNPROVED_MAX)
+    assert (await asked(till, small, card))["needs_proof"] is False
+    tap = await asked(till, sale, card)
+    assert tap["needs_proof"] is True
+    place, body = f"/v1/till/sales/{sale['id']}/card", {"tap": tap["tap"], "pin": PIN}
+    assert (await till.refused("POST", f"{place}/pay", body))["code"] == "card_not_here"
+
+    heard = await proof(till, sale, tap, card.tag.transmit)
+    assert (await till.ok("POST", f"{place}/prove", {"tap": tap["tap"], "answers": heard}))["command"] is None, "a repeat"
+    again = await asked(till, sale, card)
+    assert again["needs_proof"] is True, "what one tap has proved, the next has not"
+    refused = await till.refused("POST", f"{place}/prove", {"tap": again["tap"], "answers": heard})
+    assert refused["code"] == "card_not_here", "the same words to another challenge"
+    for answers in (["AA"], ["", ""], [heard[0], heard[0]]):
+        assert (await till.refused("POST", f"{place}/prove", {"tap": again["tap"], "answers": answers}))["code"] == "card_not_here"
+    assert (await till.refused("POST", f"{place}/prove", {"tap": again["tap"], "answers": ["A"]}))["facts"]["field"] == "answers[0]"
+    assert (await till.refused("POST", f"{place}/prove", {"tap": again["tap"], "answers": [*heard, ""]}))["code"] == "malformed"
+    other.tap()  # its application is chosen
+    with pytest.raises(AssertionError, match="card_not_here"):
+        await proof(till, sale, again, other.tag.transmit)
+    assert (await till.refused("POST", f"{place}/pay", body | {"tap": again["tap"]}))["code"] == "card_not_here"
+    assert kofi.balance() == 9_000
+    assert (await till.ok("POST", f"{place}/pay", body))["state"] == "paid"
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

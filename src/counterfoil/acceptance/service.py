@@ -59,6 +59,8 @@ class Acceptance:
             store=store, parties=parties, payments=payments, requests=requests, hub=hub, clock=clock, zone=zone, region=config.region
         )
         self.cards = Cards(store=store, pins=parties.pins, clock=clock, secret=lambda: found_card_secret(config.folder))
-        self.card_payments = CardPayments(cards=self.cards, sales=self.sales, parties=parties, payments=payments, clock=clock)
+        self.card_payments = CardPayments(
+            cards=self.cards, sales=self.sales, payments=payments, clock=clock, unproved_max=config.card_unproved_max
+        )
         self.days = Days(store=store, ledger=ledger, history=history, sales=self.sales, clerks=self.clerks, clock=clock, zone=zone)
         self.codes = Codes(origin=config.origin, currency=config.currency, region=config.region, sign=sign)

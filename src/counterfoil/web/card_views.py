@@ -9,7 +9,7 @@ import msgspec
 from counterfoil.acceptance.cards.paying import Asked
 from counterfoil.acceptance.cards.registry import CARDS_MAX, Card, CardState
 from counterfoil.moments import moment_text
-from counterfoil.web.values import Amount, AmountOrZero, Moment, PinText, UuidText, uuid_text
+from counterfoil.web.values import Amount, AmountOrZero, Base64Url, Moment, PinText, UuidText, uuid_text
 
 CipherText = Annotated[
     str,
@@ -18,6 +18,8 @@ CipherText = Annotated[
     ),
 ]
 MacText = Annotated[str, msgspec.Meta(max_length=16, description="the card's MAC", extra_json_schema={"pattern": "^[0-9A-Fa-f]{16}$"})]
+PROOF_COMMANDS = 2
+"""Commands that a card answers to prove that it is there."""
 
 
 class TapBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +65,7 @@ class CardAskedView(msgspec.Struct, frozen=True):
     Attributes:
         tap: names this tap when the PIN follows.
         card: the end of the card's number.
+        needs_proof: for this amount the card has to prove on a reader that it is there, before the PIN.
     """
 
     tap: UuidText
@@ -70,7 +73,21 @@ class CardAskedView(msgspec.Struct, frozen=True):
     amount: Amount
     fee: AmountOrZero
     total: Amount
+    needs_proof: bool
     expires_at: Moment
+
+
+class CardAnswersBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the card has answered to the commands so far, each with its status word; none at first."""
+
+    tap: UuidText
+    answers: Annotated[list[Base64Url], msgspec.Meta(max_length=PROOF_COMMANDS)]
+
+
+class CardCommandView(msgspec.Struct, frozen=True):
+    """What the reader gives the card next; null once it has proved to be there."""
+
+    command: Base64Url | None
 
 
 class CardPinBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,5 +101,6 @@ def card_view(card: Card) -> CardView:
     return CardView(uuid_text(card.id), card.label, card.state, moment_text(card.added_at), moment_text(card.used_at))
 
 
-def asked_view(asked: Asked, amount: int) -> CardAskedView:
-    return CardAskedView(uuid_text(asked.id), asked.card.label, amount, asked.fee, amount + asked.fee, moment_text(asked.expires_at))
+def asked_view(asked: Asked, amount: int, *, needs_proof: bool) -> CardAskedView:
+    total, expires_at = amount + asked.fee, moment_text(asked.expires_at)
+    return CardAskedView(uuid_text(asked.id), asked.card.label, amount, asked.fee, total, needs_proof, expires_at)

@@ -1,26 +1,28 @@
 """A sale is paid by a card: the tap says from which account, the payer reads the fee and agrees with the PIN.
 
     tap (e, c) ── `ask` ──> the tap is this sale's, once; what it will cost ── PIN ── `pay` ──> one payment, whose id is the tap's
+                              └── `prove`: answers the challenge, on a reader ──┘
 
-A tap proves that the card was read, not for how much: so nothing moves without the PIN, and the limits for PINs hold. A tap
-belongs to one sale. The same tap, and the same PIN for it, may come as often as the network wants.
+A tap proves that the card was read, not when, and not for how much: so nothing moves without the PIN, the limits for PINs
+hold, and above `unproved_max` the card itself has to answer a challenge that was made for this tap. A tap belongs to one sale.
+The same tap, its answers and the PIN for it may come as often as the network wants.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, update
 
 from counterfoil.acceptance.cards.registry import Card, Cards, CardState, card_of, take
 from counterfoil.acceptance.cards.tables import card_taps
 from counterfoil.acceptance.sales import Sales
 from counterfoil.acceptance.types import Sale, SaleState, Standing
 from counterfoil.clock import NANOSECONDS, Clock
-from counterfoil.errors import CardLocked, NotFound, NotInThisState, TapUsed
+from counterfoil.errors import CardLocked, CardNotHere, NotFound, NotInThisState, OrderExpired, TapUsed
 from counterfoil.ids import new_id
-from counterfoil.parties.service import Parties
 from counterfoil.payments.orders import Order, OrderKind
 from counterfoil.payments.service import Payments
 from counterfoil.payments.types import Quote
@@ -32,7 +34,11 @@ HOLD_S: Final = 24 * 3_600
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A tap for a sale, until the payer agrees. `fee`: minor units that the payer pays on top; `expires_at` in ns."""
+    """A tap for a sale, until the payer agrees. `fee`: minor units that the payer pays on top; moments in ns.
+
+    Attributes:
+        challenge: what the card has to answer to prove that it is here; `proved_at`: when it had.
+    """
 
     id: int
     card: Card
@@ -41,15 +47,18 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     fee: int
     rules_hash: bytes
     expires_at: int
+    challenge: bytes
+    proved_at: int | None = None
 
 
 class CardPayments:
     """Pays sales by card. Whether a clerk may sell is the caller's to check."""
 
-    def __init__(self, *, cards: Cards, sales: Sales, parties: Parties, payments: Payments, clock: Clock) -> None:
+    def __init__(self, *, cards: Cards, sales: Sales, payments: Payments, clock: Clock, unproved_max: int) -> None:
+        """`unproved_max`: minor units above which a card has to prove that it is here."""
+        self.unproved_max = unproved_max
         self.cards = cards
         self.sales = sales
-        self.parties = parties
         self.payments = payments
         self.clock = clock
 
@@ -70,18 +79,37 @@ class CardPayments:
             known = await self._take(sale, card, e, c)
         return known
 
+    def needs_proof(self, sale: Sale, asked: Asked) -> bool:
+        """Whether the card has to prove that it is here, and has not so far."""
+        return sale.amount > self.unproved_max and asked.proved_at is None
+
+    async def prove(self, sale: Sale, id: int, answers: Sequence[bytes]) -> bytes | None:
+        """The next command for the card, which has answered the ones before with `answers`; None once it has proved to be here.
+
+        A repeat answers the same. Refusals: NotFound, OrderExpired, CardNotHere.
+        """
+        asked = await self._of_sale(sale, id)
+        now = self.clock.now_ns()
+        if now >= asked.expires_at:
+            raise OrderExpired
+        command = self.cards.next_command(asked.card, asked.challenge, answers)
+        if command is None and asked.proved_at is None:
+            proved = update(card_taps).where(card_taps.c.id == id).values(proved_at=now)
+            await self.cards.store.write(lambda connection: connection.execute(proved))
+        return command
+
     async def pay(self, sale: Sale, id: int, pin: str) -> Standing:
         """Pays the sale on the word of the PIN, from the account of the card whose tap is `id`. A repeat pays nothing more.
 
-        Refusals: NotFound, CardLocked, OrderExpired (tap it again), and those of `Payments.pay_by_pin`.
+        Refusals: NotFound, CardLocked, CardNotHere, OrderExpired (tap it again), and those of `Payments.pay_by_pin`.
         """
-        asked = await self._find(id)
-        if asked is None or asked.sale != sale.id:
-            raise NotFound("there is no tap with this id for this sale")
+        asked = await self._of_sale(sale, id)
         standing = await self.sales.standing(sale)
         if standing.payment is not None and standing.payment.id == id:
             return standing
         _check(asked.card)
+        if self.needs_proof(sale, asked):
+            raise CardNotHere(above=self.unproved_max)
         await self.payments.pay_by_pin(self._order(sale, asked), pin)
         return await self.sales.standing(sale)
 
@@ -91,7 +119,7 @@ class CardPayments:
         tap, quote, now = self.cards.read(e, c), await self._quote(sale, card), self.clock.now_ns()
         asked = Asked(
             id=new_id(self.clock), card=card, counter=tap.counter, sale=sale.id, fee=quote.total - quote.amount,
-            rules_hash=quote.rules_hash, expires_at=now + TAP_LIFETIME_S * NANOSECONDS,
+            rules_hash=quote.rules_hash, expires_at=now + TAP_LIFETIME_S * NANOSECONDS, challenge=self.clock.random_bytes(16),
         )  # fmt: skip
 
         def write(connection: Connection) -> Asked:
@@ -123,9 +151,12 @@ class CardPayments:
     async def _known(self, card: Card, counter: int) -> Asked | None:
         return await self.cards.store.read(lambda connection: _of_tap(connection, card, counter))
 
-    async def _find(self, id: int) -> Asked | None:
-        row = await self.cards.store.read(lambda connection: connection.execute(select(card_taps).where(card_taps.c.id == id)).first())
-        return None if row is None else _asked(row, await self.cards.get(row.card))
+    async def _of_sale(self, sale: Sale, id: int) -> Asked:
+        chosen = select(card_taps).where(card_taps.c.id == id, card_taps.c.sale == sale.id)
+        row = await self.cards.store.read(lambda connection: connection.execute(chosen).first())
+        if row is None:
+            raise NotFound("there is no tap with this id for this sale")
+        return _asked(row, await self.cards.get(row.card))
 
 
 def _check(card: Card) -> None:
@@ -144,5 +175,13 @@ def _of_tap(connection: Connection, card: Card, counter: int) -> Asked | None:
 
 def _asked(row: Row[Any], card: Card) -> Asked:
     return Asked(
-        id=row.id, card=card, counter=row.counter, sale=row.sale, fee=row.fee, rules_hash=row.rules_hash, expires_at=row.expires_at
+        id=row.id,
+        card=card,
+        counter=row.counter,
+        sale=row.sale,
+        fee=row.fee,
+        rules_hash=row.rules_hash,
+        expires_at=row.expires_at,
+        challenge=row.challenge,
+        proved_at=row.proved_at,
     )

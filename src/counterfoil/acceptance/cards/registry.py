@@ -10,7 +10,7 @@ every one before, and is kept in the transaction that takes it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,10 +18,11 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from counterfoil.acceptance.cards.keys import BatchKeys
-from counterfoil.acceptance.cards.ntag424 import Tap
+from counterfoil.acceptance.cards.ntag424 import CardError, Tap
+from counterfoil.acceptance.cards.presence import next_command
 from counterfoil.acceptance.cards.tables import cards
 from counterfoil.clock import Clock
-from counterfoil.errors import AlreadyTaken, CardUnknown, NotFound, NotInThisState, TapUsed, TooManyCards
+from counterfoil.errors import AlreadyTaken, CardNotHere, CardUnknown, NotFound, NotInThisState, TapUsed, TooManyCards
 from counterfoil.ids import new_id
 from counterfoil.parties.journal import record, tell_everywhere
 from counterfoil.parties.pins import Pins
@@ -74,6 +75,14 @@ class Cards:
         if tap is None:
             raise CardUnknown
         return tap
+
+    def next_command(self, card: Card, challenge: bytes, answers: Sequence[bytes]) -> bytes | None:
+        """As `presence.next_command`. CardNotHere for what this card does not answer."""
+        assert self._keys is not None, "it has been tapped"
+        try:
+            return next_command(self._keys, card.uid, random=challenge, answers=answers)
+        except CardError as error:
+            raise CardNotHere(str(error)) from None
 
     async def add(self, holder: Holder, e: str, c: str, *, by: int) -> Card:
         """The tapped card pays from the holder's account from now on; the holder is told everywhere. `by`: a device, or staff.

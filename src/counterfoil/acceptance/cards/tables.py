@@ -34,7 +34,12 @@ card_taps = Table(
     Column("fee", Amount, nullable=False),
     Column("rules_hash", LargeBinary(32), nullable=False),
     Column("expires_at", Nanoseconds, nullable=False),
+    Column("challenge", LargeBinary(16), nullable=False),
+    Column("proved_at", Nanoseconds, nullable=True),
     Index("ix_card_taps_card", "card", "counter", unique=True),
     Index("ix_card_taps_sale", "sale"),
 )
-"""A tap for a sale: the id is that of the order, if the payer agrees; `fee` and rules are what it was shown with."""
+"""A tap for a sale: the id is that of the order, if the payer agrees; `fee` and rules are what it was shown with.
+
+`challenge`: what the card has to answer to prove that it is here; `proved_at`: when it had.
+"""

@@ -13,6 +13,7 @@ from counterfoil.errors import (
     AboveOriginal,
     AccountFrozen,
     CardLocked,
+    CardNotHere,
     CardUnknown,
     FeeAboveMaximum,
     Forbidden,
@@ -46,7 +47,7 @@ from counterfoil.parties.tokens import Scope
 from counterfoil.payments.feed import Feed
 from counterfoil.web.access import HOLDER, PUBLIC, Principal, server
 from counterfoil.web.api.events import MEDIA_TYPE
-from counterfoil.web.card_views import CardAskedView, CardPinBody, TapBody, asked_view
+from counterfoil.web.card_views import CardAnswersBody, CardAskedView, CardCommandView, CardPinBody, TapBody, asked_view
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.guesses import Guesses
 from counterfoil.web.incoming import Answer, Incoming
@@ -90,7 +91,7 @@ from counterfoil.web.till_views import (
     slip_path,
     till_view,
 )
-from counterfoil.web.values import cursor_text, parse_cursor, parse_moment, parse_uuid, uuid_text
+from counterfoil.web.values import base64_text, cursor_text, parse_base64, parse_cursor, parse_moment, parse_uuid, uuid_text
 
 CLERK_HEADER = "counterfoil-clerk"
 
@@ -119,7 +120,8 @@ class TillEndpoints:
         incoming = (PayeeCannotReceive, PayeeLimitExceeded, AccountFrozen, PartyClosed)
         adding = (Forbidden, IdReused, TooLarge)
         tapping = (CardUnknown, CardLocked, TapUsed, NotInThisState)
-        agreeing = (NotFound, CardLocked, WrongPin, PinLocked, PinNotAllowed, FeeAboveMaximum)
+        proving = (NotFound, OrderExpired, CardNotHere)
+        agreeing = (NotFound, CardLocked, CardNotHere, WrongPin, PinLocked, PinNotAllowed, FeeAboveMaximum)
         return [
             Endpoint("POST", "/v1/tills", self.add_till, access=owner, errors=(*adding, NotInThisState), tag=tag),
             Endpoint("GET", "/v1/tills", self.list_tills, access=owner, tag=tag),
@@ -140,6 +142,7 @@ class TillEndpoints:
             Endpoint("GET", sale, self.sale, access=till, errors=signed_in, tag="till"),
             Endpoint("POST", f"{sale}/cancel", self.cancel, access=till, errors=(*signed_in, NotInThisState), tag="till"),
             Endpoint("POST", f"{sale}/card", self.ask_card, access=till, errors=(*signed_in, *tapping), tag="till"),
+            Endpoint("POST", f"{sale}/card/prove", self.prove_card, access=till, errors=(*signed_in, *proving), tag="till"),
             Endpoint("POST", f"{sale}/card/pay", self.pay_by_card, access=till, errors=(*moving, *agreeing, *outgoing), tag="till"),
             Endpoint("POST", f"{sale}/refunds", self.refund, access=till, errors=(*moving, AboveOriginal, *outgoing), tag="till"),
             Endpoint("POST", f"{sale}/capture", self.capture, access=till, errors=about_hold, tag="till"),
@@ -321,7 +324,17 @@ class TillEndpoints:
         """Take the tap of a card for a sale, and say what it will cost the payer. Nothing moves yet. A repeat answers the same."""
         till, _ = await self._at_till(caller, request, Right.SELL)
         sale = await self.sales.find(id, till.account)
-        return asked_view(await self.acceptance.card_payments.ask(sale, body.e, body.c), sale.amount)
+        paying = self.acceptance.card_payments
+        asked = await paying.ask(sale, body.e, body.c)
+        return asked_view(asked, sale.amount, needs_proof=paying.needs_proof(sale, asked))
+
+    async def prove_card(self, caller: Principal, request: Incoming, id: int, body: CardAnswersBody) -> CardCommandView:
+        """Let the card that was tapped prove on a reader that it is there. The reader only carries bytes; a repeat answers the same."""
+        till, _ = await self._at_till(caller, request, Right.SELL)
+        sale = await self.sales.find(id, till.account)
+        answers = [parse_base64(text, f"answers[{number}]") for number, text in enumerate(body.answers)]
+        command = await self.acceptance.card_payments.prove(sale, parse_uuid(body.tap, "tap"), answers)
+        return CardCommandView(base64_text(command) if command is not None else None)
 
     async def pay_by_card(self, caller: Principal, request: Incoming, id: int, body: CardPinBody) -> SaleView:
         """Pay a sale from the account of the card that was tapped, on the word of its holder's PIN. A repeat pays nothing more."""

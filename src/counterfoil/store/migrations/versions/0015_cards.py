@@ -41,6 +41,8 @@ def upgrade() -> None:
         sa.Column("fee", sa.BigInteger(), nullable=False),
         sa.Column("rules_hash", sa.LargeBinary(length=32), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("challenge", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("proved_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["card"], ["cards.id"], name=op.f("fk_card_taps_card_cards")),
         sa.ForeignKeyConstraint(["sale"], ["sales.id"], name=op.f("fk_card_taps_sale_sales")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_card_taps")),
