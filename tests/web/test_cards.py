@@ -91,6 +91,15 @@ async def test_a_card_and_its_pin_pay_a_sale_once_however_often_they_are_sent(ti
     assert payment.authorisation is AuthorisationClass.PIN
 
 
+async def test_the_tap_that_added_a_card_pays_nothing(till: Counter) -> None:
+    site = till.site
+    amina, card = await site.scheme.customer("Amina", funds=5_000), Plastic(site)
+    said, sale = card.tap(), await till.sell(100)
+    first = await site.ok(amina, "POST", "/v1/cards", said)
+    assert await site.ok(amina, "POST", "/v1/cards", said) == first
+    assert (await till.refused("POST", f"/v1/till/sales/{sale['id']}/card", said))["code"] == "tap_used"
+
+
 async def test_a_hold_is_set_aside_by_card_and_captured(till: Counter) -> None:
     kofi = await till.site.scheme.simple_phone(funds=5_000)
     card = await card_of(till.site, kofi)
@@ -212,6 +221,8 @@ async def test_the_pin_comes_within_minutes_of_the_tap(till: Counter) -> None:
     pay, clock = f"/v1/till/sales/{sale['id']}/card/pay", till.site.scheme.clock
     clock.offset_s += TAP_LIFETIME_S
     try:
+        prove = await till.refused("POST", f"/v1/till/sales/{sale['id']}/card/prove", {"tap": tap["tap"], "answers": []})
+        assert prove["code"] == "order_expired"
         assert (await till.refused("POST", pay, {"tap": tap["tap"], "pin": PIN}))["code"] == "order_expired"
     finally:
         clock.offset_s -= TAP_LIFETIME_S
