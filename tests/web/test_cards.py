@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +14,11 @@ from hypothesis import strategies as st
 from counterfoil.acceptance.cards.keys import BatchKeys
 from counterfoil.acceptance.cards.paying import TAP_LIFETIME_S
 from counterfoil.acceptance.cards.registry import CARDS_MAX
-from counterfoil.folder import card_secret
 from counterfoil.ids import id_text
 from counterfoil.parties.types import StaffRole
 from counterfoil.payments.types import AuthorisationClass
 from counterfoil.web.values import base64_text, parse_base64
+from tests.acceptance.cards.plastic import Plastic, uids
 from tests.acceptance.cards.tag import Tag
 from tests.acceptance.cards.test_personalise import make, tapped
 from tests.scheme import Person
@@ -31,24 +30,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PIN = "2580"
 UNPROVED_MAX = 2_000
 NOBODYS = "00" * 16, "00" * 8
-_uids = itertools.count(1)
-
-
-class Plastic:
-    """A card in somebody's hand."""
-
-    def __init__(self, site: Site) -> None:
-        self.tag = Tag(b"\x04" + next(_uids).to_bytes(6))
-        make(self.tag, BatchKeys(card_secret(site.services.config.folder, site.scheme.clock)))
-
-    def tap(self) -> dict[str, str]:
-        """What it says now: another word each time."""
-        e, c = tapped(self.tag)
-        return {"e": e, "c": c}
-
-    @property
-    def label(self) -> str:
-        return self.tag.uid[-2:].hex().upper()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -58,7 +39,7 @@ async def till(site: Site) -> Counter:
 
 async def card_of(site: Site, person: Person) -> Plastic:
     """A new card that pays from the account of somebody with a simple phone: a clerk has added it, with the PIN."""
-    card, clerk = Plastic(site), await site.staff_member(StaffRole.CLERK)
+    card, clerk = Plastic(site.scheme), await site.staff_member(StaffRole.CLERK)
     await site.ok(clerk, "POST", f"/v1/staff/parties/{id_text(person.party)}/cards", card.tap() | {"pin": PIN})
     return card
 
@@ -93,7 +74,7 @@ async def test_a_card_and_its_pin_pay_a_sale_once_however_often_they_are_sent(ti
 
 async def test_the_tap_that_added_a_card_pays_nothing(till: Counter) -> None:
     site = till.site
-    amina, card = await site.scheme.customer("Amina", funds=5_000), Plastic(site)
+    amina, card = await site.scheme.customer("Amina", funds=5_000), Plastic(site.scheme)
     said, sale = card.tap(), await till.sell(100)
     first = await site.ok(amina, "POST", "/v1/cards", said)
     assert await site.ok(amina, "POST", "/v1/cards", said) == first
@@ -134,9 +115,9 @@ async def test_two_tills_that_race_for_one_tap_do_not_both_get_it(till: Counter)
 async def test_what_no_card_of_ours_has_said_is_unknown(till: Counter) -> None:
     site, sale = till.site, await till.sell(100)
     place = f"/v1/till/sales/{sale['id']}/card"
-    stranger = Tag(b"\x04" + next(_uids).to_bytes(6))
+    stranger = Tag(b"\x04" + next(uids).to_bytes(6))
     make(stranger, BatchKeys(bytes(16)))
-    said = Plastic(site).tap()
+    said = Plastic(site.scheme).tap()
     e, c = tapped(stranger)
     for body in (
         {"e": e, "c": c},
@@ -154,7 +135,7 @@ async def test_a_locked_card_pays_nothing_and_only_its_holder_unlocks_it(till: C
     site = till.site
     amina = await site.scheme.customer("Amina", funds=5_000)
     await site.services.parties.pins.set(amina.party, PIN, by=None)
-    card = Plastic(site)
+    card = Plastic(site.scheme)
     mine = await site.ok(amina, "POST", "/v1/cards", card.tap())
     assert (mine["label"], mine["state"]) == (card.label, "active")
     sale, other = await till.sell(100), await till.sell(100)
@@ -207,10 +188,10 @@ async def test_a_card_has_one_holder_who_is_told_and_nobody_has_six(till: Counte
         await card_of(site, kofi)
     clerk = await site.staff_member(StaffRole.CLERK)
     place = f"/v1/staff/parties/{id_text(kofi.party)}/cards"
-    assert (await site.refused(clerk, "POST", place, Plastic(site).tap() | {"pin": PIN}))["code"] == "too_many_cards"
-    assert (await site.refused(clerk, "POST", place, Plastic(site).tap() | {"pin": "1111"}))["code"] == "wrong_pin"
+    assert (await site.refused(clerk, "POST", place, Plastic(site.scheme).tap() | {"pin": PIN}))["code"] == "too_many_cards"
+    assert (await site.refused(clerk, "POST", place, Plastic(site.scheme).tap() | {"pin": "1111"}))["code"] == "wrong_pin"
     treasurer = await site.staff_member(StaffRole.TREASURER)
-    assert (await site.refused(treasurer, "POST", place, Plastic(site).tap() | {"pin": PIN}))["code"] == "forbidden"
+    assert (await site.refused(treasurer, "POST", place, Plastic(site.scheme).tap() | {"pin": PIN}))["code"] == "forbidden"
 
 
 async def test_the_pin_comes_within_minutes_of_the_tap(till: Counter) -> None:

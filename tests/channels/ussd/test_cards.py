@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from counterfoil.acceptance.cards.keys import BatchKeys
 from counterfoil.acceptance.cards.registry import Card, CardState
 from counterfoil.channels.ussd.fitting import writable
-from counterfoil.folder import card_secret
 from counterfoil.i18n import Language
-from tests.acceptance.cards.tag import Tag
-from tests.acceptance.cards.test_personalise import make, tapped
+from tests.acceptance.cards.plastic import Plastic
 from tests.channels.ussd.phone import Phone
 from tests.scheme import Person, Scheme
 
@@ -20,12 +17,9 @@ PIN = "2580"
 ACCOUNT, CARDS = "7", "5"
 
 
-async def added(scheme: Scheme, person: Person, number: int) -> Card:
-    services = scheme.services
-    tag = Tag(b"\x04" + number.to_bytes(6))
-    make(tag, BatchKeys(card_secret(services.config.folder, scheme.clock)))
-    holder = await services.parties.holder(person.account)
-    return await services.acceptance.cards.add(holder, *tapped(tag), by=scheme.clerk)
+async def added(scheme: Scheme, person: Person) -> Card:
+    services, tap = scheme.services, Plastic(scheme).tap()
+    return await services.acceptance.cards.add(await services.parties.holder(person.account), tap["e"], tap["c"], by=scheme.clerk)
 
 
 @pytest.mark.parametrize(("code", "whole"), [("en", True), ("ko", False), ("fr", True)])
@@ -39,7 +33,7 @@ async def test_a_card_is_locked_and_unlocked_after_the_pin(scheme: Scheme, code:
     await scheme.services.parties.enrolment.set_language(ama.party, code)
     phone = Phone(scheme.services.ussd, ama.address, whole=whole)
     assert words("You have no card.") in await phone.go(ACCOUNT, CARDS, PIN)
-    first, second = [await added(scheme, ama, 0x0A00 + 16 * (ord(code[0]) + whole) + n) for n in (1, 2)]
+    first, second = [await added(scheme, ama) for _ in range(2)]
 
     shown = await phone.go(ACCOUNT, CARDS, PIN)
     assert f"1 {first.label}\n2 {second.label}" in shown
@@ -58,7 +52,7 @@ async def test_a_card_is_locked_and_unlocked_after_the_pin(scheme: Scheme, code:
 
 async def test_without_the_pin_no_card_is_shown_or_changed(scheme: Scheme) -> None:
     ama = await scheme.simple_phone("Ama Mensah")
-    card = await added(scheme, ama, 0x0C0FFEE)
+    card = await added(scheme, ama)
     phone = Phone(scheme.services.ussd, ama.address)
     assert card.label not in await phone.go(ACCOUNT, CARDS)
     assert card.label not in await phone.type("1111")

@@ -9,6 +9,7 @@ import { formatMoney, t } from "/static/phone/words.js";
 import { aside } from "../device.js";
 import { amountOf, hasPaid, isHold, isOpen, stateOf } from "../sale.js";
 import { WATCH_MS } from "../till.js";
+import { CardSheet, canRead } from "./card.js";
 import { Code } from "./code.js";
 import { Frame, Problem, saying } from "./frame.js";
 import { saleName, stateName } from "./states.js";
@@ -17,12 +18,12 @@ import { saleName, stateName } from "./states.js";
 const PATIENCE_MS = 3_000;
 
 /** @typedef {import("./frame.js").Given} Props */
-/** @typedef {{error: string, busy: boolean, impatient: boolean, shared: boolean}} State */
+/** @typedef {{error: string, busy: boolean, impatient: boolean, shared: boolean, card: boolean}} State */
 
 /** @extends {Component<Props, State>} */
 export class Charge extends Component {
   /** @type {State} */
-  state = { error: "", busy: false, impatient: false, shared: false };
+  state = { error: "", busy: false, impatient: false, shared: false, card: false };
   onKey = (/** @type {KeyboardEvent} */ event) => this.key(event);
 
   componentDidMount() {
@@ -131,9 +132,12 @@ export class Charge extends Component {
       ${!code && till.network.offline && html`<p class="notice notice-wait" role="status">${t("There is no code without the network. It comes by itself.")}</p>`}
       <div class="charge-foot">
         <p class="charge-state" role="status">${icon("wait")}<strong>${saleName(sale)}</strong> ${stateName(stateOf(sale))}</p>
+        ${canRead() && sale.sent && !till.network.offline && till.people.session && html`<button type="button" class="link charge-card"
+          onClick=${() => this.setState({ card: true })}>${icon("card")}${t.short("Card")}</button>`}
         ${link && html`<button type="button" class="link" onClick=${() => void this.share(link)}>${icon("share")}
           ${this.state.shared ? t.short("Link copied") : t.short("Share the link")}</button>`}
       </div>
+      ${this.state.card && html`<${CardSheet} till=${till} sale=${sale} onClose=${() => this.setState({ card: false })} />`}
     </div>`;
   }
 }
