@@ -11,15 +11,20 @@ Without them, or where the kernel refuses namespaces, such tests are skipped, an
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
+import select
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import pytest
@@ -32,6 +37,8 @@ READER = "Virtual PCD 00 00"
 PORT = 35_963
 ATR = bytes.fromhex("3B8B8001434F554E544552464F494C52")
 """Of a card that is tapped: ISO 14443-4, historical bytes "COUNTERFOIL"."""
+PORT_INSIDE = 8_480
+"""Where the server seems to be, in a network that has nobody else."""
 GONE_S = 1.0
 """A reader looks for a card every 0.4 s; one that comes back sooner was never seen to leave."""
 START_S_MAX = 60.0
@@ -65,8 +72,40 @@ class Run(msgspec.Struct, frozen=True, tag=True):
     next: str = ""
 
 
+class Typed(msgspec.Struct, frozen=True):
+    """When `after` was read on the terminal since the last one, this is typed, and what is on the reader changes.
+
+    Attributes:
+        text: a line, its end left out; None types nothing.
+        insert: UID of the card that is put on.
+        remove: whether the card is taken away.
+    """
+
+    after: str
+    text: str | None = None
+    insert: str = ""
+    remove: bool = False
+
+
+class Sit(msgspec.Struct, frozen=True, tag=True):
+    """The `counterfoil` command on a terminal of its own, with somebody who types. Ends with the end of the input.
+
+    Attributes:
+        server: path of a socket; what is said to 127.0.0.1:PORT_INSIDE in here goes there.
+        tear_at: as of a `Run`.
+    """
+
+    arguments: list[str]
+    typed: list[Typed]
+    server: str
+    tear_at: int | None = None
+
+
+Step: TypeAlias = Insert | Remove | Run | Sit
+
+
 class Done(msgspec.Struct, frozen=True):
-    """What became of a `Run`. `apdus`: how many the card was sent."""
+    """What became of a `Run` or a `Sit`. `apdus`: how many the card was sent."""
 
     code: int
     out: str
@@ -89,7 +128,7 @@ class Ended(msgspec.Struct, frozen=True):
     cards: list[Card]
 
 
-def bench(steps: list[Insert | Remove | Run], *, timeout_s: float = 200) -> Ended:
+def bench(steps: Sequence[Step], *, timeout_s: float = 200) -> Ended:
     """Carries the steps out, one after the other."""
     if shutil.which("pcscd") is None or not DRIVER.exists():
         pytest.skip("pcscd and vsmartcard-vpcd are not installed: see debian-packages.txt")
@@ -224,16 +263,84 @@ def _run(step: Run, field: Field, tags: dict[str, Tag]) -> Done:
         return Done(code, "".join(lines), errors.read(), field.apdus)
 
 
+def _sit(step: Sit, field: Field, tags: dict[str, Tag]) -> Done:
+    field.apdus, field.tear_at, field.heard = 0, step.tear_at, False
+    ours, theirs = os.openpty()
+
+    def own_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    command = [sys.executable, "-m", "counterfoil", *step.arguments]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=own_terminal) as process:
+        os.close(theirs)
+        seen, read = "", 0
+        for typed in step.typed:
+            while typed.after not in seen[read:]:
+                part = _part(ours)
+                if not part:
+                    process.kill()  # if it is there still, it says nothing any more
+                    return Done(process.wait(), seen, f"it did not say: {typed.after}", field.apdus)
+                seen += part
+            read = seen.index(typed.after, read) + len(typed.after)
+            if typed.remove:
+                field.remove()
+            if typed.insert:
+                field.insert(tags.setdefault(typed.insert, Tag(bytes.fromhex(typed.insert))))
+            if typed.text is not None:
+                os.write(ours, typed.text.encode() + b"\n")
+        os.write(ours, b"\x04")
+        while part := _part(ours):
+            seen += part
+    os.close(ours)
+    return Done(process.returncode, seen, "", field.apdus)
+
+
+def _part(terminal: int) -> str:
+    """What was written since; "" at the end, and when nothing comes for long."""
+    if not select.select([terminal], [], [], START_S_MAX)[0]:
+        return ""
+    try:
+        return os.read(terminal, 65_536).decode(errors="replace")
+    except OSError:  # the last one on the other side has hung up
+        return ""
+
+
+def _forward(path: str) -> None:
+    """From a port in here to a socket out there, which the other network reaches by its name; as long as this process lives."""
+    server = socket.create_server(("127.0.0.1", PORT_INSIDE))
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def accept() -> None:
+        while True:
+            near, _ = server.accept()
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(path)
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=carry, args=(source, target), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+
+
 def main() -> None:
-    steps = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Insert | Remove | Run])
+    steps = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Step])
     field, tags, done = Field(), dict[str, Tag](), list[Done]()
     with tempfile.TemporaryDirectory() as folder, _service(Path(folder)):
         _connected().close()
+        for path in {step.server for step in steps if isinstance(step, Sit)}:
+            _forward(path)
         for step in steps:
             if isinstance(step, Insert):
                 field.insert(tags.setdefault(step.uid, Tag(bytes.fromhex(step.uid))))
             elif isinstance(step, Remove):
                 field.remove()
+            elif isinstance(step, Sit):
+                done.append(_sit(step, field, tags))
             else:
                 done.append(_run(step, field, tags))
         field.remove()

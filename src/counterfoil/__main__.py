@@ -78,6 +78,12 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
 
         logs.configure(level=logging.INFO)
         return serve(parsed, output)
+    if parsed.command == "terminal":
+        from counterfoil.commands import logs
+        from counterfoil.commands.terminal import commands as terminal
+
+        logs.configure(level=logging.WARNING)
+        return terminal.pair(parsed, output) if parsed.action == "pair" else terminal.terminal(parsed, output)
     from counterfoil.commands import card, check, ledger, logs, scheme
     from counterfoil.commands.backup import backup
 

@@ -152,6 +152,8 @@ def _scheme(commands: _Commands[argparse.ArgumentParser]) -> None:
 
     _reader(_data(_add(cards, "read", "tell which of the scheme's cards lies on the reader", "card read", "card read --json")))
 
+    _terminal(commands)
+
     imports = _group(commands, "import", "take over what another system has", "action")
     book = _data(
         _add(
@@ -170,6 +172,31 @@ def _scheme(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--tolerance", default="0", metavar="AMOUNT", help="by how much a stated balance may be off, such as 0.10 (default: 0)"
     )
     book.add_argument("--name", default=None, help="the book's name, when it is not the mapping's")
+
+
+def _terminal(commands: _Commands[argparse.ArgumentParser]) -> None:
+    folder = "the terminal's own folder (default: ./terminal)"
+    terminal = commands.add_parser(
+        "terminal",
+        help="take payments by card at a shop's desk, with a PC/SC reader",
+        description="Take payments by card at a shop's desk, with a PC/SC reader. Pair it with the shop first.",
+        epilog="Examples:\n  counterfoil terminal\n  counterfoil terminal --data /var/lib/terminal --reader 'ACS ACR1252'",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    terminal.set_defaults(json=False, progress=None, action=None)
+    terminal.add_argument("--data", default="terminal", metavar="DIR", help=folder)
+    _reader(terminal)
+    pair = _add(
+        terminal.add_subparsers(dest="action", metavar="ACTION"),
+        "pair",
+        "make this machine a till of a shop, with a code from the shop's wallet",
+        "terminal pair --server https://money.example.org --code 7K3M9QXR --label 'Desk 1'",
+    )
+    pair.add_argument("--data", default=argparse.SUPPRESS, metavar="DIR", help=folder)
+    pair.add_argument("--server", required=True, metavar="URL", help="the scheme's server; https:// except on this machine")
+    pair.add_argument("--code", required=True, help="works once, and for ten minutes")
+    pair.add_argument("--label", required=True, help="what the shop's wallet calls this machine")
+    pair.add_argument("--again", action="store_true", help="in place of the shop or till that it was paired with before")
 
 
 def _witness(commands: _Commands[argparse.ArgumentParser]) -> None:

@@ -88,14 +88,24 @@ class Client:
     def pause(self, seconds: float) -> None:
         threading.Event().wait(seconds)
 
-    def call(self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: bytes = b"", signed: bool = True) -> Any:
-        """One request, repeated as it is while its outcome is not known.
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: bytes = b"",
+        signed: bool = True,
+        headers: Mapping[str, str] | None = None,
+        attempts: int = ATTEMPTS,
+    ) -> Any:
+        """One request, repeated as it is while its outcome is not known. `headers` go with it, such as a token.
 
-        Raises ServerRefused for a no, Unavailable when it is still not known after ATTEMPTS.
+        Raises ServerRefused for a no, Unavailable when it is still not known after so many attempts, 1 to ATTEMPTS.
         """
-        for tried, pause in enumerate((*PAUSES_S[: ATTEMPTS - 1], None)):
+        for tried, pause in enumerate((*PAUSES_S[: attempts - 1], None)):
             try:
-                return self._once(method, path, urlencode(query or {}), body, signed)
+                return self._once(method, path, urlencode(query or {}), body, signed, headers or {})
             except ServerRefused as refusal:
                 refusal.after_unknown = tried > 0
                 raise
@@ -105,8 +115,8 @@ class Client:
                 self.pause(pause)
         raise AssertionError(path)
 
-    def _once(self, method: str, path: str, query: str, body: bytes, signed: bool) -> Any:
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {})
+    def _once(self, method: str, path: str, query: str, body: bytes, signed: bool, more: Mapping[str, str]) -> Any:
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body else {}) | dict(more)
         if signed:
             headers |= self._signature(method, path, query, body)
         status, data = self._exchange(method, f"{path}?{query}" if query else path, body, headers)

@@ -49,6 +49,10 @@ class _Protocol(ctypes.Structure):
     _fields_ = [("protocol", c_ulong), ("size", c_ulong)]
 
 
+class MuteCard(NoCard):
+    """Something lies on the reader and gives no answer: two cards at once, or no card that speaks to readers."""
+
+
 class Readers:
     """The service, once it was reached. Use it in a `with` block."""
 
@@ -90,11 +94,13 @@ class Readers:
         raise NoReader(f"{'which reader?' if name is None else f'which reader is {name}?'} {there}")
 
     def wait(self, reader: str, *, present: bool, timeout_s: float) -> None:
-        """Returns when a card lies on the reader (`present`), or none does. NoCard after `timeout_s`."""
+        """Returns when a card lies on the reader (`present`), or none does. NoCard after `timeout_s`; MuteCard if it gives no answer."""
         state = _State(reader=reader.encode(), known=_UNAWARE)
         while True:
             status = self._library.SCardGetStatusChange(self._context, c_ulong(int(timeout_s * 1_000)), byref(state), c_ulong(1))
             if status & 0xFFFFFFFF == _TIMEOUT:
+                if present and state.known & _MUTE:
+                    raise MuteCard("what lies on the reader gives no answer")
                 raise NoCard("no card was put on the reader" if present else "the card still lies on the reader")
             self._check(status, "wait for a card")
             found = state.found
