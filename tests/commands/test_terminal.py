@@ -63,6 +63,26 @@ async def test_a_card_and_its_holders_pin_pay_a_sale(counter: Counter) -> None:
     assert (sale["state"], sale["lines"][0]["name"]) == ("paid", "Bread")
 
 
+async def test_above_the_unproved_amount_the_card_itself_has_to_be_on_the_reader(counter: Counter) -> None:
+    kofi, card = await counter.payer()
+    before, reader, torn = kofi.balance(), OnReader([card.tag, card.tag]), False
+
+    def answer(tag: Tag, command: bytes) -> bytes:
+        nonlocal torn
+        if command[:2] == b"\x90\x71" and not torn:
+            torn = True
+            reader.take_away()
+            raise ReaderError("it was taken away")
+        return tag.transmit(command)
+
+    reader.answer = answer
+    ran = await counter.run(counter.sale("20.01"), on_reader=reader)
+    assert torn
+    assert ran.count("This amount needs it on the reader") == 1
+    assert ran.count("Paid 20.01 USD") == 1
+    assert kofi.balance() == before - 2_001
+
+
 async def test_a_wrong_pin_says_how_many_tries_are_left_and_the_right_one_pays(counter: Counter) -> None:
     kofi, card = await counter.payer(funds=5_000)
     ran = await counter.run(counter.sale("12.50", "1111", "12", "2x80", PIN), [card.tag])
@@ -417,7 +437,7 @@ async def test_no_pin_and_no_word_of_a_card_is_in_the_folder(counter: Counter) -
 
 async def test_every_no_that_the_server_may_give_has_words_and_a_next_step(counter: Counter) -> None:
     endpoints = {each.endpoint.path: each.endpoint for each in counter.site.app.operations}
-    for name in ("card", "card/pay"):
+    for name in ("card", "card/prove", "card/pay"):
         for error in endpoints[f"/v1/till/sales/{{id}}/{name}"].errors:
             if error.code in CLERK or error in (PaymentRefused, IdReused):
                 continue

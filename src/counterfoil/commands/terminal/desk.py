@@ -173,6 +173,10 @@ class Desk:
         e, c = self.reading.tap(f"{sale.shown}. Hold the card to the reader. Ctrl-C takes the sale back.")
         try:
             asked = self._as_clerk(lambda: self.till.ask(sale.id, e, c))
+            if asked["needs_proof"] and not self.reading.prove(
+                lambda answers: self._as_clerk(lambda: self.till.prove(sale.id, asked["tap"], answers))
+            ):
+                return Then.TAP
         except ServerRefused as no:
             return self._told_no(no)
         self._show(asked)

@@ -44,6 +44,7 @@ _NO: Final[Mapping[str, tuple[str, Then]]] = {
     "id_already_failed": ("This tap was refused before. Hold the card to the reader again.", Then.TAP),
     # the card and its holder
     "card_unknown": ("This is no card of this scheme, or it belongs to nobody yet. Another card can pay.", Then.TAP),
+    "card_not_here": ("This amount needs the card itself on the reader. Hold it there again, and leave it until you are asked.", Then.TAP),
     "card_locked": ("This card is locked. Its holder can open it with the own device. Another card can pay.", Then.TAP),
     "pin_not_allowed": (
         "The holder of this card pays with the own device, and has not allowed PINs there. Another card can pay.",

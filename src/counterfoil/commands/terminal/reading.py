@@ -71,6 +71,21 @@ class Reading:
                 self._tell(f"The reader does not answer ({error}). Waiting for it.")
                 self._pause(POLL_S)
 
+    def prove(self, following: Callable[[list[bytes]], bytes | None]) -> bool:
+        """Carries commands to the card that lies on the reader until `following`, told all answers so far, has none more.
+
+        False when the card was taken away meanwhile, which is told.
+        """
+        answers: list[bytes] = []
+        try:
+            with self._opened() as field, field.card(field.chosen(self._name)) as card:
+                while (command := following(answers)) is not None:
+                    answers.append(card.transmit(command))
+        except ReaderError:
+            self._say("The card was taken away too early. This amount needs it on the reader until you are asked for the PIN.")
+            return False
+        return True
+
     def _wait_until_free(self, field: Field, reader: str) -> None:
         while self._must_leave:
             try:

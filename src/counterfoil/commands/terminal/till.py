@@ -6,11 +6,12 @@ Each call is repeated as it is a few times; then Unavailable says that it is not
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from counterfoil.commands.client import ATTEMPTS, Client
 from counterfoil.commands.terminal.folder import OpenSale
+from counterfoil.web.values import base64_text, parse_base64
 
 
 class Till:
@@ -49,6 +50,11 @@ class Till:
     def ask(self, id: str, e: str, c: str) -> Any:
         """What the sale will cost whoever holds the card that has said `e` and `c`; the same again for a repeat."""
         return self._call("POST", f"/v1/till/sales/{id}/card", {"e": e, "c": c})
+
+    def prove(self, id: str, tap: str, answers: Sequence[bytes]) -> bytes | None:
+        """What the card is given next, after these answers; None once it has proved that it is here."""
+        found = self._call("POST", f"/v1/till/sales/{id}/card/prove", {"tap": tap, "answers": [base64_text(each) for each in answers]})
+        return None if found["command"] is None else parse_base64(found["command"], "command")
 
     def pay(self, id: str, tap: str, pin: str) -> Any:
         """The sale, paid. Sent once: a wrong PIN would count each time, so that whoever has no answer looks at the sale first."""
