@@ -79,6 +79,7 @@ class Reading:
         answers: list[bytes] = []
         try:
             with self._opened() as field, field.card(field.chosen(self._name)) as card:
+                card.transmit(next(select()))  # the card was reset when its message had been read
                 while (command := following(answers)) is not None:
                     answers.append(card.transmit(command))
         except ReaderError:
