@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 from sqlalchemy import select
 
 from counterfoil.channels.push.tables import push_messages, push_subscriptions
@@ -151,12 +151,26 @@ async def test_a_closed_wallet_is_woken_and_says_so(browser: Browser, site: Logg
         assert opened == "/wallet/"
         await eventually(lambda: _shows(page, 0))
 
+        # Switched off while the wallet looks whether its subscription is still right: it stays off.
+        looking, look = asyncio.Event(), asyncio.Event()
+
+        async def late(route: Route) -> None:
+            looking.set()
+            await look.wait()
+            await route.continue_()
+
+        await page.route("**/v1/push", late)
         await page.goto(f"http://localhost:{site.port}/wallet/#/settings")
         await expect(switch).to_be_checked()
+        await asyncio.wait_for(looking.wait(), 60)
         await switch.uncheck()
+        await page.wait_for_timeout(300)
+        look.set()
         await eventually(lambda: _not_subscribed(site, rose))
         await expect(switch).to_be_enabled()
         await expect(switch).not_to_be_checked()
+        await page.wait_for_timeout(300)
+        assert await _not_subscribed(site, rose)
         assert not holder.broken
 
 

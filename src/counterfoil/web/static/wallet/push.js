@@ -6,6 +6,16 @@ import { Refusal, Unreachable } from "/static/phone/api.js";
 
 /** @typedef {import("./wallet.js").Wallet} Wallet */
 
+/** What was begun last; see `inTurn`. @type {Promise<unknown>} */
+let last = Promise.resolve();
+
+/** Does one thing at a time, so that what the holder says last is done last. @template T @param {() => Promise<T>} work @returns {Promise<T>} */
+function inTurn(work) {
+  const mine = last.then(work);
+  last = mine.catch(() => {});
+  return mine;
+}
+
 /** The browser or its owner does not want it. */
 export class NotAllowed extends Error {}
 
@@ -50,7 +60,7 @@ export async function isOffered(wallet) {
  */
 export async function turnOn(wallet) {
   if ((await Notification.requestPermission()) !== "granted") throw new NotAllowed();
-  await subscribe(wallet);
+  await inTurn(() => subscribe(wallet));
 }
 
 /** @param {Wallet} wallet */
@@ -73,14 +83,19 @@ async function subscribe(wallet) {
 }
 
 /** Wakes this device no more. @param {Wallet} wallet @returns {Promise<void>} throws Unreachable, Refusal */
-export async function turnOff(wallet) {
-  await wallet.call("DELETE", "/v1/push/subscription");
-  await wallet.set({ push: "" });
-  await (await (await registration())?.pushManager.getSubscription())?.unsubscribe().catch(() => false);
+export function turnOff(wallet) {
+  return inTurn(async () => {
+    await wallet.call("DELETE", "/v1/push/subscription");
+    await wallet.set({ push: "" });
+    await (await (await registration())?.pushManager.getSubscription())?.unsubscribe().catch(() => false);
+  });
 }
 
 /** Tells the server where the browser has moved the subscription, and subscribes anew for another key. Throws nothing. @param {Wallet} wallet */
-export async function renew(wallet) {
+export const renew = (wallet) => inTurn(() => renewed(wallet));
+
+/** @param {Wallet} wallet */
+async function renewed(wallet) {
   if (!isOn(wallet)) return;
   try {
     const found = await registration();
