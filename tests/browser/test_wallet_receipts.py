@@ -59,6 +59,11 @@ async def receipt_of(found: Phone, payment: str) -> dict[str, Any]:
     return result
 
 
+async def alone(found: Phone) -> None:
+    """From now on the wallet asks for nothing by itself, and what it has asked for is answered."""
+    await found.run("w.stop(); await w.refresh();")
+
+
 def head_of(log: LoggedSite) -> Checkpoint:
     note = PublishedLog(log.book.folder / "log").witnessed()
     assert note is not None
@@ -135,6 +140,7 @@ async def test_a_receipt_that_contradicts_the_operators_word_is_an_alarm(rose: P
         answer = await route.fetch()
         await route.fulfill(response=answer, json=await answer.json() | {"proof": other})
 
+    await alone(rose)
     await rose.page.route(f"**/v1/payments/{second}/proof", swap)
     await rose.run("w.database.delete('receipts', given)", second)
     found = await receipt_of(rose, second)
@@ -148,6 +154,7 @@ async def test_a_receipt_that_contradicts_the_operators_word_is_an_alarm(rose: P
 async def test_somebody_elses_receipt_under_the_name_of_a_payment_is_an_alarm(rose: Phone, log: LoggedSite, shop: Person) -> None:
     """The operator's word is right, and it is the word about another payment."""
     first, second = await paid(rose, shop, 100), await paid(rose, shop, 100)
+    await alone(rose)
     await rose.run("await w.database.delete('receipts', given)", second)
 
     true = await rose.run("w.call('GET', `/v1/payments/${given}`)", first)
@@ -172,6 +179,7 @@ async def test_what_the_operator_signs_for_the_holder_and_for_the_log_must_be_th
     )  # fmt: skip
     signed = {"statement": base64_text(lie.statement), "signature": base64_text(lie.signature), "key": base64_text(lie.key)}
     lying = [said | {"balance": said["balance"] + 1, "acknowledgement": signed}]
+    await alone(rose)
     await rose.page.route(f"**/v1/payments/{second}", lambda route: route.fulfill(json=lying[0]))
     await rose.run("w.database.delete('receipts', given)", second)
     found = await receipt_of(rose, second)
@@ -202,6 +210,7 @@ async def test_what_was_proven_and_signed_is_not_lost_to_a_later_answer(rose: Ph
     """Another tab asked before the log had it, and hears late; the server forgets its own word about a hold that has ended."""
     payment = await paid(rose, shop)
     other = await rose.another_tab()
+    await alone(other)
     held: list[tuple[Route, Any]] = []
 
     async def late(route: Route) -> None:
@@ -236,6 +245,7 @@ async def test_what_was_proven_and_signed_is_not_lost_to_a_later_answer(rose: Ph
 
 async def test_a_forged_receipt_is_refuted_and_asked_for_again(rose: Phone, log: LoggedSite, shop: Person) -> None:
     payment = await paid(rose, shop)
+    await alone(rose)
     log.settle()
 
     async def forge(route: Route) -> None:
@@ -255,6 +265,7 @@ async def test_a_forged_receipt_is_refuted_and_asked_for_again(rose: Phone, log:
 
 async def test_a_log_that_does_not_continue_what_was_seen_is_an_alarm(rose: Phone, log: LoggedSite, shop: Person) -> None:
     payment = await paid(rose, shop)
+    await alone(rose)
     log.settle()
     await receipt_of(rose, payment)
     root = base64_text(hashlib.sha256(b"another log").digest())
@@ -276,6 +287,7 @@ async def test_a_log_whose_files_cannot_be_had_changes_nothing(rose: Phone, log:
     await receipt_of(rose, payment)
     seen = await rose.run("w.head.root")
     later = await paid(rose, shop)
+    await alone(rose)
     log.settle()
     await rose.page.route("**/log/tile/**", lambda route: route.abort())
     await receipt_of(rose, later)

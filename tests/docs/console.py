@@ -30,7 +30,7 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND_TIMEOUT_S = 120.0
+COMMAND_TIMEOUT_S = 240.0
 BLOCK = re.compile(r"^( *)(?:```console(?: exit=(\d+))?\n(.*?)^\1```$|<!-- console\n(.*?)^\1-->$)", re.DOTALL | re.MULTILINE)
 
 

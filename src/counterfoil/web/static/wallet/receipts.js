@@ -72,7 +72,8 @@ export async function fetchReceipt(wallet, payment) {
       if (report.outcome === "proven") Object.assign(found, { proof, qr });
     }
   }
-  if (JSON.stringify(found) === JSON.stringify(before)) return found; // nothing new: most rounds, while the witnesses are at it
+  // Nothing new: most rounds, while the witnesses are at it. Another tab may have been quicker.
+  if (JSON.stringify(found) === JSON.stringify(before)) return kept(wallet, payment);
   found.at = wallet.api.now();
   const { receipt: view, ...rest } = found;
   await wallet.transact(["receipts"], (use) => {
