@@ -128,7 +128,7 @@ class Ended(msgspec.Struct, frozen=True):
     cards: list[Card]
 
 
-def bench(steps: Sequence[Step], *, timeout_s: float = 200) -> Ended:
+def bench(steps: Sequence[Step], *, timeout_s: float = 280) -> Ended:
     """Carries the steps out, one after the other."""
     if shutil.which("pcscd") is None or not DRIVER.exists():
         pytest.skip("pcscd and vsmartcard-vpcd are not installed: see debian-packages.txt")
