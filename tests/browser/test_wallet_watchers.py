@@ -174,3 +174,21 @@ async def test_a_shop_watches_and_is_watched_by_nobody_and_three_are_enough(brow
         await expect(keeper.page.locator("main .list li")).to_have_count(1)
         await expect(keeper.page.locator("main h2")).to_have_count(1)
         await keeper.looks_right()
+
+
+async def test_a_server_that_refuses_the_list_is_not_asked_again_and_again(browser: Browser, site: LoggedSite) -> None:
+    async with holding(browser, site, None, "en", PHONE) as rose:
+        problem = {"code": "unavailable", "title": "Not now.", "detail": "", "status": 503, "retry": "later", "facts": {}}
+        tries = 0
+
+        async def refuse(route: Route) -> None:
+            nonlocal tries
+            tries += 1
+            await route.fulfill(status=503, json=problem)
+
+        await rose.page.route("**/v1/watchers", refuse)
+        await rose.go(PATH)
+        await expect(rose.page.locator("main > [role=alert].notice-wait")).to_have_text("Not now.")
+        for _ in range(3):  # as each thing that happens draws the screen anew
+            await rose.page.evaluate("new Promise(requestAnimationFrame)")
+        assert tries == 1

@@ -1,7 +1,6 @@
 // @ts-check
 /**
- * Watchers: who is told of all that happens to this account, and over whom the holder watches. The last known list is kept for when
- * there is no network. Whatever is done here may be sent twice and is done once: see web/api/watchers.py.
+ * Watchers: who is told of all that happens to this account, and over whom the holder watches. Whatever is done here may be sent twice and is done once: see web/api/watchers.py.
  *
  * @typedef {import("../wallet.js").Wallet} Wallet
  * @typedef {{id: string, holder: string, watcher: string, state: "asked"|"watching"|"ended", asked_at: string, until: string|null}} Watcher
@@ -9,63 +8,24 @@
  */
 
 import { icon } from "/static/look/icons.js";
-import { Unreachable } from "/static/phone/api.js";
 import { Component, html } from "/static/phone/view.js";
 import { t } from "/static/phone/words.js";
 import { Form, Mark, Screen, go, when } from "../frame.js";
-import { again } from "../paying.js";
-import { problemText } from "../problems.js";
+import { KnownList, send } from "./known.js";
 import { Find } from "./parts.js";
 
 const PATH = "/v1/watchers";
 const WATCHERS_MAX = 3;
 
-/** Sends it once more where the answer was lost. @param {Wallet} wallet @param {string} path @param {any} [body] */
-async function send(wallet, path, body) {
-  try {
-    return await again(() => wallet.call("POST", path, body ? { body } : {}));
-  } catch (error) {
-    if (error instanceof Unreachable) throw t("The server did not answer, so it is not known whether this was done. Try again: it is done only once.");
-    throw error;
-  }
-}
-
-/** @extends {Component<{wallet: Wallet, parts: string[]}, {known: Known|null, problem: string, told: string}>} */
-export class Watchers extends Component {
-  /** @type {any} */
-  state = { known: null, problem: "", told: "" };
-  /** The newest notice about watching when the list was asked for. */
-  newest = "";
-
-  componentDidMount() {
-    void this.load();
-  }
-
-  /** What the other side does, and a network that is back, shows without being asked for. */
-  componentDidUpdate() {
-    if (this.newest !== this.news() || (this.state.problem && !this.props.wallet.offline)) void this.load();
-  }
-
-  news() {
-    return this.props.wallet.notices.find(({ kind }) => /^watch(er)?_/.test(kind))?.id ?? "";
-  }
-
-  async load() {
-    const { wallet } = this.props;
-    this.newest = this.news();
-    if (!this.state.known) this.setState({ known: (await wallet.database.get("self", "watchers").catch(() => null)) ?? null });
-    try {
-      const known = await wallet.call("GET", PATH);
-      await wallet.transact(["self"], (use) => use("self").put(known, "watchers")).catch(() => {});
-      this.setState({ known, problem: "" });
-    } catch (error) {
-      this.setState({ problem: error instanceof Unreachable ? t("No network: this is what the phone knew last.") : problemText(error, wallet) });
-    }
-  }
+/** Its `known` is a Known. */
+export class Watchers extends KnownList {
+  path = PATH;
+  name = "watchers";
+  kinds = /^watch(er)?_/;
 
   /** @param {Watcher} watcher @param {string} deed @param {string} told */
   async act({ id }, deed, told) {
-    await send(this.props.wallet, `${PATH}/${id}/${deed}`);
+    await send(this.props.wallet, "POST", `${PATH}/${id}/${deed}`);
     this.setState({ told });
     await this.load();
   }
@@ -165,7 +125,7 @@ class Choose extends Component {
       <p>${t("Once they agree, they are told when money moves in your account and how much, and when your PIN, number or devices change. Not with whom, and not your balance.")}</p>
       <p class="small soft">${t("They get each receipt’s code, which shows more to whoever looks it up. So ask only those to whom you would show your receipts.")}</p>
       <div class="low"><${Form} wallet=${wallet} label=${t("Ask %(name)s", { name })} act=${async () => {
-        await send(wallet, PATH, { account });
+        await send(wallet, "POST", PATH, { account });
         go("/security/watchers", { replace: true });
       }} />
       <button type="button" class="button button-quiet button-wide" onClick=${() => this.setState({ found: null })}>${t("Somebody else")}</button></div>
