@@ -17,7 +17,9 @@ import httpx2
 from nacl.signing import SigningKey
 
 from counterfoil.acceptance import emv
+from counterfoil.acceptance.cards.keys import BatchKeys
 from counterfoil.clock import SystemClock
+from counterfoil.folder import card_secret
 from counterfoil.ids import id_text, new_id, parse_id
 from counterfoil.parties import statements
 from counterfoil.parties.types import KeyAlgorithm
@@ -25,6 +27,8 @@ from counterfoil.payments import forms
 from counterfoil.payments.orders import Order, encode
 from counterfoil.web import signatures
 from counterfoil.web.values import base64_text, parse_base64
+from tests.acceptance.cards.tag import Tag
+from tests.acceptance.cards.test_personalise import make, tapped
 
 CLERKS = {"Zawadi": ["sell", "refund", "capture", "goods", "close_day", "see_takings"], "Tumaini": ["sell"]}
 CLERK_PIN = "4826"
@@ -64,6 +68,13 @@ class Town:
     def new_number(self) -> str:
         """One that nobody in the town has."""
         return f"+1671555{next(self._numbers):04}"
+
+    def tap(self) -> str:
+        """What a new card of the scheme says when it is tapped, as a query."""
+        tag = Tag(b"\x04" + self.clock.random_bytes(6))
+        make(tag, BatchKeys(card_secret(self.folder, self.clock)))
+        e, c = tapped(tag)
+        return f"e={e}&c={c}"
 
     async def furnish(self) -> None:
         """What the pictures need beside the town's own trade: a stall with clerks and goods, a request, a conversation."""

@@ -43,6 +43,8 @@ async def everybody(album: Album) -> None:
         await expect(album.page.locator("#verdict")).to_be_visible()
         await album.take("public-receipt")
         await album.open("public-receipt-none", "/r/000000000000", status=404)
+    await album.open("public-card", f"/t?{album.town.tap()}")
+    await album.open("public-card-nothing", "/t")
     async with album.part("public-nothing"):
         await album.page.goto(f"{album.town.base}/pay/nobody-here")
         await album.take("public-nothing")
@@ -192,6 +194,19 @@ async def wallet(album: Album) -> None:
         await album.take("wallet-watchers-asked")
         await page.locator("main .list details .button").click()
         await expect(page.locator("main .list li")).to_have_count(0)
+    async with album.part("wallet-cards"):
+        await album.screen("wallet-cards-none", "/cards", "main > p.soft")
+        await album.screen("wallet-cards-ask", f"/cards?{town.tap()}", "main .stub form")
+        row = page.locator("main .list li")
+        await page.locator("main .stub form .button").click()
+        await expect(row).to_be_visible()
+        await album.take("wallet-cards-added")
+        await row.locator("form .button-danger").first.click()
+        await expect(row.locator("strong.bad")).to_be_visible()
+        await row.locator("summary").click()
+        await album.take("wallet-cards-locked")
+        await row.locator("details .button").click()
+        await expect(row).to_have_count(0)
     async with album.part("wallet-thread"):
         account = (await town.call(town.holders[album.language], "POST", "/v1/resolve", {"address": f"@{SHOP}"}))["account"]
         await album.go(f"/thread/{account}")

@@ -6,6 +6,7 @@
     /staff                  the books at a glance; /staff/accounts, /staff/transfers, /staff/proposals, /staff/messages
     /staff/sign-in?token=   a link that works once (see `sessions`)
     /basic/...              for holders on phones without scripts (see `basic`)
+    /t                      what a telephone opens that a payment card is held to (see `card_pages`)
     /pay/...                payment links, a stall's poster, slips of sales (see `till_pages`)
     /simulator              a simple telephone to try, in a sandbox (see `simulator`)
 
@@ -36,6 +37,7 @@ from counterfoil.moments import moment_text
 from counterfoil.parties.types import Permission
 from counterfoil.payments.pin_days import PinDays
 from counterfoil.web.basic import HOME, BasicPages, is_basic
+from counterfoil.web.card_pages import CardPages, is_card
 from counterfoil.web.message_views import MessageViews
 from counterfoil.web.page_forms import FORM_SIZE_MAX, check_same_site, posted
 from counterfoil.web.proof_views import ProofViews
@@ -78,6 +80,7 @@ def is_page(path: str) -> bool:
         or is_basic(path)
         or is_pay(path)
         or is_receipt(path)
+        or is_card(path)
         or is_simulator(path)
     )
 
@@ -109,6 +112,7 @@ class Pages:
         self.receipts = ReceiptPages(
             services, public_log, render=self.render, language=self._language, problem=self.problem, script_policy=CHECK_POLICY
         )
+        self.cards = CardPages(render=self.render)
         self.simulator = SimulatorPages(
             config,
             telephones,
@@ -144,6 +148,7 @@ class Pages:
             *self.basic.routes(),
             *self.pay.routes(),
             *self.receipts.routes(),
+            *self.cards.routes(),
             *self.simulator.routes(),
         ]
 

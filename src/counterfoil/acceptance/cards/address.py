@@ -8,14 +8,19 @@ Source: NFC Forum URI record type 1.0; the layout of the values is `ntag424.read
 
 from __future__ import annotations
 
+import re
+
 from counterfoil.errors import Malformed
+
+PATH = "/t"
 
 HOST_SIZE_MAX = 100
 """Characters of a host and its path: with the two values it fits into the file of 256 bytes."""
 
-_PATH = "/t?e="
+_BEFORE = f"{PATH}?e="
 _MAC = "&c="
 _E_DIGITS, _C_DIGITS = 32, 16
+_HEXADECIMAL = re.compile(rf"[0-9A-Fa-f]{{{_E_DIGITS + _C_DIGITS}}}")
 _RECORD = b"\xd1\x01"  # one whole short record of a well-known type
 _URI_HTTPS = b"\x55\x04"
 
@@ -24,7 +29,7 @@ def message(host: str) -> tuple[bytes, int, int]:
     """The card's NDEF message for `host`, and where in the file the two values begin. Malformed for what is no host."""
     if not 0 < len(host) <= HOST_SIZE_MAX or not host.isascii() or set(host) & set(" ?#/\\@%&=") or not host.isprintable():
         raise Malformed("host", f"must be a host name of at most {HOST_SIZE_MAX} characters")
-    before = host + _PATH
+    before = host + _BEFORE
     text = (before + "0" * _E_DIGITS + _MAC + "0" * _C_DIGITS).encode()
     payload = _URI_HTTPS[1:] + text
     e_at = 2 + len(_RECORD) + 1 + len(_URI_HTTPS) + len(before)
@@ -39,3 +44,8 @@ def values(ndef: bytes) -> tuple[str, str] | None:
     tail = ndef[-end:].decode("ascii", "replace")
     e, mac, c = tail[:_E_DIGITS], tail[_E_DIGITS:-_C_DIGITS], tail[-_C_DIGITS:]
     return (e, c) if mac == _MAC else None
+
+
+def has_form(e: str, c: str) -> bool:
+    """Whether two values look like a card's. Whether a card has said them only `BatchKeys.read` tells."""
+    return len(e) == _E_DIGITS and _HEXADECIMAL.fullmatch(e + c) is not None

@@ -38,6 +38,7 @@ const SCREENS = {
   devices: () => import("./screens/devices.js"),
   about: () => import("./screens/about.js"),
   notices: () => import("./screens/notices.js"),
+  cards: () => import("./screens/cards.js"),
   tills: () => import("./screens/tills.js"),
   join: () => import("./screens/join.js"),
   open: () => import("./screens/open.js"),
@@ -54,7 +55,7 @@ const TABS = () => [
 ];
 const TAB_OF = /** @type {Record<string, string>} */ ({
   pay: "scan", thread: "messages", payment: "activity", month: "activity", security: "settings", devices: "settings",
-  about: "settings", tills: "settings", request: "", receive: "", ask: "", cash: "", out: "", notices: "",
+  about: "settings", cards: "settings", tills: "settings", request: "", receive: "", ask: "", cash: "", out: "", notices: "",
 });
 
 /** Where there is one thing to do at a time, the tabs make room for it. */

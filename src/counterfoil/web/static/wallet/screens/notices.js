@@ -37,6 +37,7 @@ const NOBODYS = ["device_added", "device_revoked", "recovery_done", "recovery_ca
 /** Where a notice leads; "" for nowhere. @param {any} notice @returns {string} */
 function way({ kind, facts }) {
   if (/^watch(er)?_/.test(kind)) return "#/security/watchers";
+  if (/^card_/.test(kind)) return "#/cards";
   return facts?.receipt_code ? `/r/${facts.receipt_code}` : "";
 }
 

@@ -66,7 +66,7 @@ export default class Security extends Component {
         }}>
           <${PinField} label=${t("PIN now")} name="old" /><${PinField} label=${t("New PIN")} name="fresh" fresh />
         </${Form}></details>
-      <details><summary>${t("Payments by PIN alone")}</summary>
+      <details open=${parts[0] === "pin"}><summary>${t("Payments by PIN alone")}</summary>
         <p>${account?.pin_per_day
           ? t("Your number and PIN may pay %(amount)s a day from any phone.", { amount: money(wallet, account.pin_per_day) })
           : t("Not allowed: only your devices can pay. Allow it to pay from a borrowed or old phone.")}</p>

@@ -56,6 +56,7 @@ export default class Settings extends Component {
     const pages = [
       ["security", "lock", t("PIN, limits and lock"), t("Lock the wallet at once, set limits of your own")],
       ["security/watchers", "person", t("Watchers"), t("Who is told of all that happens to your account")],
+      ["cards", "card", t("Cards"), t("Lock a lost card, open it again, take it away")],
       ["devices", "device", t("Devices"), t("Add another phone, remove a lost one")],
       ...(account && account.kind !== "customer" ? [["tills", "shop", t("Tills and poster"), t("Tills, clerks, pay-out")]] : []),
       ["notices", "bell", t("Notices"), t("What happened to your account")],
