@@ -28,7 +28,7 @@ export const PATHS = {
   person: "M12 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8M4 21c0-4 3.5-6 8-6s8 2 8 6",
   shop: "M4 9l2-5h12l2 5M4 9v11h16V9M4 9a2.7 2.7 0 0 0 5.3 0 2.7 2.7 0 0 0 5.4 0A2.7 2.7 0 0 0 20 9M9 20v-5h6v5",
   bank: "M3 9l9-5 9 5zM5 9v9M10 9v9M14 9v9M19 9v9M3 20h18",
-  card: "M3 6h18v12H3zM3 10h18M6 15h4",
+  card: "M3 6h18v12H3zM3 10h18",
   cash: "M3 6h18v12H3zM9.5 12a2.5 2.5 0 0 0 5 0 2.5 2.5 0 0 0-5 0M6 9v.01M18 15v.01",
   lock: "M6 11h12v10H6zM8 11V8a4 4 0 0 1 8 0v3M12 15v2",
   device: "M7 2h10v20H7zM11 19h2",

@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * Watchers: who is told of all that happens to this account, and over whom the holder watches. Whatever is done here may be sent twice and is done once: see web/api/watchers.py.
+ * Watchers: who is told of all that happens to this account, and over whom the holder watches. Whatever is done here may be sent
+ * twice and is done once: see web/api/watchers.py.
  *
  * @typedef {import("../wallet.js").Wallet} Wallet
  * @typedef {{id: string, holder: string, watcher: string, state: "asked"|"watching"|"ended", asked_at: string, until: string|null}} Watcher
