@@ -15,6 +15,8 @@ import pytest_asyncio
 from sqlalchemy import Engine, event
 
 from counterfoil.acceptance import emv
+from counterfoil.acceptance.sales import SALE_LIFETIME_S
+from counterfoil.errors import Unavailable
 from counterfoil.ids import id_text, new_id, parse_id
 from counterfoil.moments import moment_text
 from counterfoil.parties.tokens import Scope
@@ -116,6 +118,32 @@ async def test_a_sale_is_paid_by_whoever_scans_its_code(till: Counter) -> None:
     assert (paid["state"], paid["payment"], paid["payer_name"]) == ("paid", receipt["id"], "Amina")
     assert paid["paid_at"] == receipt["completed_at"]
     assert payer.balance() == 3_750
+
+
+async def test_a_sale_that_somebody_has_begun_to_pay_is_not_over_while_that_can_go_on(
+    till: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hour is over, and the order that has claimed it waits for the ledger: a shop that hears "expired" would keep the goods."""
+    services, clock = till.site.services, till.site.scheme.clock
+    payer, sale = await till.site.scheme.customer("Amina", funds=5_000), await till.sell(1250)
+    expiry_ms = services.clock.now_ns() // 1_000_000 + 86_400_000
+    signed = payer.sign(payer.order(till.shop, 1250, reference=parse_id(sale["id"]), expiry_ms=expiry_ms))
+
+    async def away(*_: Any) -> Any:
+        raise Unavailable("the ledger does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(services.payments.ledger, "create_transfers", away)
+        assert (await till.site.pay(signed)).status_code == 503
+    clock.offset_s += SALE_LIFETIME_S + 60
+    try:
+        till.session = await till.sign_in(await till.clerk("Njeri"))
+        assert (await till.sale(sale["id"]))["state"] == "open"
+        assert (await till.site.pay(signed)).status_code < 300
+        assert (await till.sale(sale["id"]))["state"] == "paid"
+        assert payer.balance() == 3_750
+    finally:
+        clock.offset_s -= SALE_LIFETIME_S + 60
 
 
 async def test_a_repeat_of_a_sale_is_the_same_sale_and_another_is_refused(till: Counter) -> None:

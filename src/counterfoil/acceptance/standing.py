@@ -105,7 +105,8 @@ class Standings:
             return self._answered(payment, known)
         if request is not None and request.state is RequestState.CANCELLED:
             return Standing(state=SaleState.CANCELLED)
-        over = sale.expires_at <= self.clock.now_ns()
+        is_claimed = request is not None and request.paid_by is not None  # by an order that can still be carried out
+        over = sale.expires_at <= self.clock.now_ns() and not is_claimed
         return Standing(state=SaleState.EXPIRED if over else SaleState.OPEN)
 
     def _answered(self, payment: Payment, known: _Known) -> Standing:
