@@ -12,9 +12,10 @@ import pytest
 import pytest_asyncio
 
 from counterfoil.acceptance.cards.paying import Asked
-from counterfoil.acceptance.cards.registry import Card, CardState
+from counterfoil.acceptance.cards.registry import Card, Cards, CardState
 from counterfoil.acceptance.types import Line, Sale, SaleState, Till
 from counterfoil.errors import CardLocked, CardUnknown, NotFound, NotInThisState, Refused, TapUsed, Unavailable, WrongPin
+from counterfoil.folder import found_card_secret
 from counterfoil.ids import new_id
 from counterfoil.parties.types import Holder
 from tests.acceptance.cards.plastic import Plastic
@@ -163,3 +164,21 @@ async def test_a_tap_that_nobody_took_is_unknown_at_another_sale(scheme: Scheme)
         await world.acceptance.card_payments.pay(world.sales[0], new_id(scheme.clock), PIN)
     with pytest.raises(CardUnknown):
         await world.acceptance.card_payments.ask(world.sales[0], "00" * 16, "00" * 8)
+
+
+async def test_any_worker_goes_on_with_a_proof_that_another_has_begun(scheme: Scheme) -> None:
+    """Also one that has seen no tap since it began."""
+    world = World(scheme, random.Random(0))
+    await world.begin()
+    known, services = world.cards[0], scheme.services
+    challenge, answers = bytes(range(16)), list[bytes]()
+    known.plastic.tap()  # its application is open
+    while True:
+        worker = Cards(
+            store=services.store, pins=services.parties.pins, clock=scheme.clock, secret=lambda: found_card_secret(services.config.folder)
+        )
+        command = worker.next_command(known.card, challenge, answers)
+        if command is None:
+            break
+        answers.append(known.plastic.tag.transmit(command))
+    assert len(answers) == 2

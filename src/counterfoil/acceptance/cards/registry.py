@@ -69,18 +69,18 @@ class Cards:
 
     def read(self, e: str, c: str) -> Tap:
         """The tap behind the two values of a card's message. CardUnknown for what no card of this scheme has said."""
-        if self._keys is None and (secret := self._secret()) is not None:
-            self._keys = BatchKeys(secret)
-        tap = self._keys.read(e, c) if self._keys is not None else None
+        keys = self._found_keys()
+        tap = keys.read(e, c) if keys is not None else None
         if tap is None:
             raise CardUnknown
         return tap
 
     def next_command(self, card: Card, challenge: bytes, answers: Sequence[bytes]) -> bytes | None:
         """As `presence.next_command`. CardNotHere for what this card does not answer."""
-        assert self._keys is not None, "it has been tapped"
+        keys = self._found_keys()
+        assert keys is not None, "it has been tapped"
         try:
-            return next_command(self._keys, card.uid, random=challenge, answers=answers)
+            return next_command(keys, card.uid, random=challenge, answers=answers)
         except CardError as error:
             raise CardNotHere(str(error)) from None
 
@@ -146,6 +146,11 @@ class Cards:
     async def end(self, id: int, account: int, *, by: int) -> Card:
         """It never pays again, and nobody can add it. A repeat changes nothing. NotFound."""
         return await self._change(id, account, CardState.ENDED, "card_ended", by)
+
+    def _found_keys(self) -> BatchKeys | None:
+        if self._keys is None and (secret := self._secret()) is not None:
+            self._keys = BatchKeys(secret)
+        return self._keys
 
     async def _change(self, id: int, account: int, state: CardState, kind: str, by: int) -> Card:
         def write(connection: Connection) -> Card:
