@@ -15,6 +15,7 @@ import fcntl
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -268,6 +269,8 @@ def _sit(step: Sit, field: Field, tags: dict[str, Tag]) -> Done:
     ours, theirs = os.openpty()
 
     def own_terminal() -> None:
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)  # whoever starts tests in the background may have had them ignored
         os.setsid()
         fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
 

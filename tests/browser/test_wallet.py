@@ -35,6 +35,15 @@ LET_GO = """async () => {
 }"""
 """Until nothing sees through the camera any more."""
 
+HIDES = """() => new Promise((done) => {
+  const opening = indexedDB.open('counterfoil');
+  opening.onsuccess = () => {
+    const asking = opening.result.transaction('self').objectStore('self').get('settings');
+    asking.onsuccess = () => { opening.result.close(); done(asking.result?.hideBalance === true); };
+  };
+})"""
+"""Whether the phone has kept that the balance is hidden."""
+
 
 class Words(NamedTuple):
     """What the wallet says in one language, of that which tests look for."""
@@ -99,6 +108,7 @@ async def test_somebody_opens_an_account_and_is_told_when_money_comes(
         await expect(rose.page.locator(".balance .amount-large")).to_contain_text("12.50")
         await rose.page.locator(".balance-now").click()
         await expect(rose.page.locator(".balance .amount-large")).not_to_contain_text("12.50")
+        await rose.page.wait_for_function(HIDES)  # the picture comes first, and is kept then
         await rose.page.reload()
         await expect(rose.page.locator(".balance .amount-large")).to_have_text("•••")
 

@@ -22,7 +22,6 @@ from counterfoil.commands.terminal.desk import Desk
 from counterfoil.commands.terminal.folder import Folder
 from counterfoil.commands.terminal.reading import Reading
 from counterfoil.commands.terminal.till import Till
-from counterfoil.errors import Unavailable
 from counterfoil.ids import id_text
 from tests.acceptance.cards.plastic import Plastic
 from tests.acceptance.cards.tag import Tag
@@ -75,10 +74,6 @@ class Network(Client):
     def _exchange(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         with self.steps.step(f"{method} {target}"):
             return super()._exchange(method, target, body, headers)
-
-
-class Lost(Unavailable):
-    """There is no answer."""
 
 
 class DyingFolder(Folder):

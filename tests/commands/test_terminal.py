@@ -15,13 +15,13 @@ from counterfoil.commands.client import ATTEMPTS, ServerRefused
 from counterfoil.commands.pcsc import MuteCard, NoCard, NoReader, ReaderError
 from counterfoil.commands.terminal.folder import Folder
 from counterfoil.commands.terminal.outcomes import CLERK, Then, after_no
-from counterfoil.errors import IdReused, PaymentRefused
+from counterfoil.errors import IdReused, PaymentRefused, Unavailable
 from counterfoil.ids import id_text
 from counterfoil.parties.types import StaffRole
 from tests.acceptance.cards.plastic import Plastic
 from tests.acceptance.cards.tag import Tag
 from tests.acceptance.cards.test_personalise import make
-from tests.commands.counter import PIN, Counter, Killed, Lost, OnReader, Steps, furnished, pair_arguments
+from tests.commands.counter import PIN, Counter, Killed, OnReader, Steps, furnished, pair_arguments
 from tests.commands.desk import Cutting, run
 from tests.commands.desk import Desk as Terminal
 
@@ -199,7 +199,7 @@ async def test_lost_requests_and_lost_answers_never_pay_twice_and_the_desk_says_
         for is_done in (False, True):
             for times in (1, 2 * ATTEMPTS + 1):
                 before = kofi.balance()
-                deaths = Steps(*((number + more, is_done) for more in range(times)), error=Lost)
+                deaths = Steps(*((number + more, is_done) for more in range(times)), error=Unavailable)
                 ran = await counter.run(counter.sale("0.01"), [card.tag], network=deaths)
                 assert ran.error is None, ran.text
                 assert ran.count("Paid 0.01 USD") == 1, (number, is_done, times, ran.text)
@@ -211,7 +211,7 @@ async def test_a_wrong_pin_whose_answer_got_lost_is_not_sent_again_before_the_se
     _, card = await counter.payer()
     whole = await counter.run(counter.sale("0.01"), [card.tag])
     pay = next(number for number, name in enumerate(whole.steps) if name.endswith("/pay"))
-    deaths = Steps(*((pay + more, True) for more in range(3)), error=Lost)
+    deaths = Steps(*((pay + more, True) for more in range(3)), error=Unavailable)
     ran = await counter.run(counter.sale("0.01", "1111", PIN), [card.tag], network=deaths)
     assert "The PIN is not right. 3 tries left." in ran.text
     assert ran.count("Paid 0.01 USD") == 1
@@ -230,7 +230,7 @@ async def test_a_no_after_a_try_without_an_answer_is_not_believed_before_the_sal
         def step(self, name: str) -> Iterator[None]:
             self.pays += name.endswith("/pay")
             if name.endswith("/pay") and self.pays == 1:
-                raise Lost("it is under way")
+                raise Unavailable("it is under way")
             yield
             if name.endswith("/pay"):
                 raise ServerRefused(problem)
@@ -281,7 +281,7 @@ async def test_giving_up_takes_the_sale_back_and_says_so_only_when_the_server_ha
     whole = await counter.run(counter.sale("0.01"), [card.tag])
     pay = next(number for number, name in enumerate(whole.steps) if name.endswith("/pay"))
     before = kofi.balance()
-    network = Interrupted(pay, Lost)
+    network = Interrupted(pay, Unavailable)
     ran = await counter.run(counter.sale("0.01"), [card.tag], network=network)
     assert "whether it was paid is not known yet" in ran.text
     assert ran.count("Paid 0.01 USD") == 1, "it was paid, and giving up found that out"
@@ -294,7 +294,7 @@ async def test_nothing_is_said_of_a_sale_while_the_server_is_away_and_it_is_told
     whole = await counter.run(counter.sale("0.01"), [card.tag])
     pay = next(number for number, name in enumerate(whole.steps) if name.endswith("/pay"))
     before = kofi.balance()
-    network = Interrupted(pay, Lost, forever=True)
+    network = Interrupted(pay, Unavailable, forever=True)
     ran = await counter.run(counter.sale("0.01"), [card.tag], network=network)
     assert ran.failure.exit_code == 3
     assert "Whether the sale of 0.01 USD was paid is not known" in ran.failure.detail
@@ -311,7 +311,7 @@ async def test_the_end_of_the_input_takes_the_sale_back_and_does_not_wait_for_a_
     assert ran.error is None
     assert "Not paid: the sale of 12.50 USD is taken back" in ran.text
     first = ran.steps.index(next(name for name in ran.steps if name.endswith("/cancel")))
-    away = Steps(*((first + more, False) for more in range(100)), error=Lost)
+    away = Steps(*((first + more, False) for more in range(100)), error=Unavailable)
     ran = await counter.run(["12.50", ""], [card.tag], network=away)
     assert ran.failure.exit_code == 3
     assert counter.is_open()

@@ -51,6 +51,9 @@ class Dialled:
         """A new session, in which all this is typed; the screen that is shown then."""
         self._phone = self._line()
         self.shown, self.ends = await self._phone.dial()
+        if self.ends:  # a payment took long: whoever dials again is told first what became of it
+            self._phone = self._line()
+            self.shown, self.ends = await self._phone.dial()
         return await self._type(*typed)
 
     async def _type(self, *typed: str) -> str:
