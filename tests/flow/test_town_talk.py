@@ -119,9 +119,15 @@ async def check_greeting(services: Services, person: Newcomer, agent: int) -> No
     async with asyncio.timeout(60):
         while (await talk.thread(agent, person.account)).unread:
             await asyncio.sleep(0.02)
+
+    async def answers() -> list[str]:
+        return [message.text for message in await talk.messages(person.account, agent) if message.sender == agent]
+
+    async with asyncio.timeout(60):
+        while not await answers():  # read first, and answered then
+            await asyncio.sleep(0.02)
     await asyncio.sleep(0.1)
-    answers = [message.text for message in await talk.messages(person.account, agent) if message.sender == agent]
-    assert answers == [counter_module._ANSWERS["en"]]
+    assert await answers() == [counter_module._ANSWERS["en"]]
 
 
 async def check_announcement(services: Services, cast: Cast, person: Newcomer) -> None:
