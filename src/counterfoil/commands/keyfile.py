@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from nacl.signing import SigningKey
 
+from counterfoil.commands import private_file
 from counterfoil.commands.output import WrongUse
 from counterfoil.errors import Unavailable
 from counterfoil.payments.orders import EMPTY_LOG_ROOT
@@ -112,14 +113,14 @@ def save(path: Path, key: KeyFile) -> None:
     if path.exists():
         raise WrongUse(f"{path} is already there: a key is never written over")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n")
+    private_file.write(path, msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n")
 
 
 def complete(path: Path, key: KeyFile) -> None:
     """Adds to a saved key file whose it is, once that is known. The private key stays the one that is there."""
     before = load(path)
     assert (before.seed, before.device, before.party) == (key.seed, key.device, ""), path
-    _write(path, msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n")
+    private_file.write(path, msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n")
 
 
 @contextmanager
@@ -135,7 +136,7 @@ def outbox(path: Path) -> Iterator[Outbox]:
         if len(box.waiting) > OUTBOX_MAX:
             raise Unavailable(f"more than {OUTBOX_MAX} payments wait in {place}: send them first with `counterfoil wallet pay --resume`")
         if (after := msgspec.json.encode(box)) != before:
-            _write(place, after + b"\n")
+            private_file.write(place, after + b"\n")
     finally:
         os.close(lock)
 
@@ -166,7 +167,7 @@ def keep_word(path: Path, id: str, word: dict[str, str]) -> None:
     """Keeps the operator's acknowledgement of payment `id`: `statement` and `signature`, base64."""
     folder = path.with_name(f"{path.name}.words")
     folder.mkdir(mode=0o700, exist_ok=True)
-    _write(folder / id, msgspec.json.encode(word) + b"\n")
+    private_file.write(folder / id, msgspec.json.encode(word) + b"\n")
 
 
 def has_word(path: Path, id: str) -> bool:
@@ -181,22 +182,6 @@ def load_word(path: Path, id: str) -> dict[str, str]:
         return msgspec.json.decode(place.read_bytes(), type=dict[str, str])
     except (FileNotFoundError, msgspec.MsgspecError):
         raise WrongUse(f"this wallet has kept no acknowledgement of {id}") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    draft = path.with_name(f"{path.name}.draft")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)  # the name, too, must outlive a power cut
-    finally:
-        os.close(folder)
 
 
 def public(key: KeyFile) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
 
+from counterfoil.acceptance.cards.ntag424 import Tap
 from counterfoil.acceptance.cards.registry import Card, Cards, CardState, card_of, take
 from counterfoil.acceptance.cards.tables import card_taps
 from counterfoil.acceptance.sales import Sales
@@ -76,7 +77,7 @@ class CardPayments:
             _check(card)
             if standing.state is not SaleState.OPEN:
                 raise NotInThisState
-            known = await self._take(sale, card, e, c)
+            known = await self._take(sale, card, tap)
         return known
 
     def needs_proof(self, sale: Sale, asked: Asked) -> bool:
@@ -115,8 +116,8 @@ class CardPayments:
 
     # Parts
 
-    async def _take(self, sale: Sale, card: Card, e: str, c: str) -> Asked:
-        tap, quote, now = self.cards.read(e, c), await self._quote(sale, card), self.clock.now_ns()
+    async def _take(self, sale: Sale, card: Card, tap: Tap) -> Asked:
+        quote, now = await self._quote(sale, card), self.clock.now_ns()
         asked = Asked(
             id=new_id(self.clock), card=card, counter=tap.counter, sale=sale.id, fee=quote.total - quote.amount,
             rules_hash=quote.rules_hash, expires_at=now + TAP_LIFETIME_S * NANOSECONDS, challenge=self.clock.random_bytes(16),

@@ -9,16 +9,15 @@ Nothing that a card or its holder has said is ever here.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from counterfoil.commands import private_file
 from counterfoil.commands.output import WrongUse
-from counterfoil.errors import Unavailable
+from counterfoil.folder import only_process
 
 Kept = TypeVar("Kept")
 
@@ -62,15 +61,8 @@ class Folder:
     def alone(self) -> Iterator[None]:
         """Makes the folder if it is not there, and keeps other desks out of it. Unavailable while another one is in it."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(self.path / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Unavailable(f"another terminal runs with {self.path}") from None
+        with only_process(self.path):
             yield
-        finally:
-            os.close(lock)
 
     def pairing(self) -> Pairing | None:
         """Whose till it is; None before it was paired. WrongUse when others can read it, or it is no such file."""
@@ -92,7 +84,7 @@ class Folder:
     def forget_sale(self) -> None:
         """For when the clerk has been told. A repeat changes nothing."""
         self._sale.unlink(missing_ok=True)
-        self._sync()
+        private_file.sync_folder(self.path)
 
     def _load(self, path: Path, kind: type[Kept]) -> Kept | None:
         try:
@@ -107,19 +99,4 @@ class Folder:
             raise WrongUse(f"{path} cannot be read ({error}): do not delete it unseen") from None
 
     def _write(self, path: Path, kept: msgspec.Struct) -> None:
-        draft = path.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-        self._sync()
-
-    def _sync(self) -> None:
-        folder = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)  # the name, too, must outlive a power cut
-        finally:
-            os.close(folder)
+        private_file.write(path, msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
