@@ -156,11 +156,11 @@ class Batch(ABC):
                 if flags & _LINKED and chain_start < 0:
                     chain_start = len(accepted)
 
-            # After this point, the transfer must succeed.
+            # After this point, the transfer must succeed. Of a bytearray, Python's sqlite3 looks for no adapter as it does of bytes.
             user_data_128, user_data_64 = t.user_data_128, t.user_data_64
             add_row((
-                timestamp, transfer_id.to_bytes(16), debit.number, credit.number, amount,
-                user_data_128 if user_data_128 <= NARROW_MAX else user_data_128.to_bytes(16),
+                timestamp, bytearray(transfer_id.to_bytes(16)), debit.number, credit.number, amount,
+                user_data_128 if user_data_128 <= NARROW_MAX else bytearray(user_data_128.to_bytes(16)),
                 user_data_64 if user_data_64 <= NARROW_MAX else user_data_64.to_bytes(16),
                 t.user_data_32, t.timeout, code, flags, debit.last, credit.last,
                 debits_pending, debits_posted, debit.credits_pending, debit.credits_posted,

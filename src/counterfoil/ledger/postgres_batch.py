@@ -325,7 +325,7 @@ def _keys(column: list[Any]) -> Ids:
     """Ids from what a row holds: 16 bytes, or a number, or None; none at all where all are 0."""
     if not any(column):
         return ids([])
-    return ids([value if type(value) is bytes else (value or 0).to_bytes(16) for value in column])
+    return ids([value.to_bytes(16) if type(value) is int else value or _NO_ID for value in column])
 
 
 def _narrow(column: list[Any]) -> Int8s:
