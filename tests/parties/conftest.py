@@ -166,9 +166,9 @@ class Scheme:
 
 
 @contextlib.asynccontextmanager
-async def scheme_in(folder: Path, clock: StillClock, **settings: object) -> AsyncIterator[Scheme]:
-    """A running scheme whose store is in `folder`; `settings` go to Parties."""
-    store = Store.open(f"sqlite:///{folder}/store.sqlite")
+async def scheme_in(folder: Path, clock: StillClock, *, url: str = "", **settings: object) -> AsyncIterator[Scheme]:
+    """A running scheme whose store is at `url`, or in `folder`; `settings` go to Parties."""
+    store = Store.open(url or f"sqlite:///{folder}/store.sqlite")
     with store.writing() as connection:
         mine = [table for table in tables.parties.metadata.sorted_tables if table.name in PARTIES_TABLES]
         tables.parties.metadata.create_all(connection, tables=mine)
