@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import ipaddress
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,26 +13,10 @@ from counterfoil.commands.output import Answer, Failure, Output, WrongUse, pairs
 from counterfoil.commands.pcsc import Readers
 from counterfoil.commands.terminal.desk import Desk
 from counterfoil.commands.terminal.folder import Folder, Pairing
+from counterfoil.commands.terminal.keyboard import Keyboard
 from counterfoil.commands.terminal.reading import Reading
 from counterfoil.commands.terminal.till import Till
 from counterfoil.errors import Retry
-
-
-class Keyboard:
-    """Clerk and payer at this program's own input and output."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-
-    def say(self, text: str) -> None:
-        self._output.line(text)
-
-    def ask(self, prompt: str) -> str:
-        return input(prompt)
-
-    def ask_hidden(self, prompt: str) -> str:
-        # what comes from a pipe is shown nowhere; getpass would complain about it
-        return getpass.getpass(prompt) if sys.stdin.isatty() else input(prompt)
 
 
 def terminal(arguments: argparse.Namespace, output: Output) -> Answer:
@@ -52,7 +34,8 @@ def terminal(arguments: argparse.Namespace, output: Output) -> Answer:
         console, client = Keyboard(output), Client(pairing.server, None, clock)
         reading = Reading(Readers, arguments.reader, say=console.say, pause=client.pause)
         till = Till(client, pairing.token)
-        Desk(folder=folder, pairing=pairing, till=till, reading=reading, console=console, clock=clock).run()
+        with console.silent():
+            Desk(folder=folder, pairing=pairing, till=till, reading=reading, console=console, clock=clock).run()
     return Answer({}, ["The terminal is closed."])
 
 
