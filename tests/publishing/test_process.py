@@ -18,6 +18,7 @@ from counterfoil.payments.openings import Openings
 from counterfoil.payments.receipts import ProofState, Receipts
 from counterfoil.payments.views import HolderView
 from counterfoil.publishing import process
+from counterfoil.publishing.__main__ import NICENESS
 from counterfoil.publishing.process import PublisherProcess
 from counterfoil.tlog.checkpoint import Checkpoint
 from counterfoil.tlog.entry import Opening
@@ -119,6 +120,7 @@ async def test_a_killed_publisher_is_started_again_and_goes_on(tmp_path: Path) -
                 while not (publisher.ready and publisher.pid is not None and publisher.pid not in killed):
                     await asyncio.sleep(0.02)
             assert publisher.pid is not None
+            assert os.getpriority(os.PRIO_PROCESS, publisher.pid) == os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
             await asyncio.gather(*(payer.pay(payee, 10) for _ in range(50)))
             os.kill(publisher.pid, signal.SIGKILL)
             killed.add(publisher.pid)
