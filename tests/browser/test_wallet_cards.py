@@ -59,6 +59,7 @@ async def test_a_tapped_card_is_added_locked_with_one_touch_unlocked_and_taken_a
         rows, asked, told = page.locator("main .list li"), page.locator("main .stub form .button"), page.locator("main p[role=status]")
         await rose.go("/settings")
         await page.locator("a[href='#/cards']").click()
+        await expect(page.locator("main > p.soft")).to_have_count(1)  # the screen before has more of them
         await expect(page.locator("main > p.soft")).to_be_visible()
         await expect(page.locator("main .notice-wait a.button")).to_be_visible()  # no PIN is allowed
         await rose.looks_right()
