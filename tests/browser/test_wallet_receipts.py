@@ -61,7 +61,12 @@ async def receipt_of(found: Phone, payment: str) -> dict[str, Any]:
 
 async def alone(found: Phone) -> None:
     """From now on the wallet asks for nothing by itself, not even half a second after a payment, and what it has asked for is answered."""
-    await found.run("w.stop(); await w.refresh(); w.refresh = async () => {};")
+    await found.run(
+        """const { refresh } = await import('/static/wallet/sync.js');
+        w.stop();
+        w.refresh = async () => {};
+        await refresh(w);"""  # after all that have begun, or wait for one that has
+    )
 
 
 def head_of(log: LoggedSite) -> Checkpoint:
