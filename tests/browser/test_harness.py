@@ -102,6 +102,7 @@ async def test_english_words_of_the_catalogue_are_found_and_names_are_not(page: 
     await page.evaluate("document.querySelector('h1').removeAttribute('title')")
     await tidy(page, catalogue="pages", names=["Sally Accounts"])
     assert english([["Accounts", "p"]], "pages", []) != []
+    assert english([["C6AS-W8DC-DR47", "p"], ["3as9 in2", "p"]], "pages", []) == [], "codes can have any letters"
 
 
 async def test_the_camera_sees_what_it_is_shown(seeing: tuple[Browser, Camera]) -> None:

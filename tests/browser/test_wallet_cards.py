@@ -197,7 +197,7 @@ async def test_without_a_network_nothing_is_claimed_and_nothing_is_lost(browser:
         await rows.locator("form .button-danger").first.click()
         await expect(rows).to_contain_text("Locked: it pays nothing")  # as the list says, which is asked for again
         assert tries == 2
-        await page.unroute("**/v1/cards/*/lock")
+        await page.unroute_all(behavior="wait")
 
         await page.evaluate("navigator.serviceWorker.ready")
         await page.context.set_offline(True)

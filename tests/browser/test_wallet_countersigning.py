@@ -108,7 +108,7 @@ async def test_a_lost_answer_is_made_up_for_in_the_next_round(browser: Browser, 
 
         await wallet.page.route(PATH, lose)
         await wallet.run("await w.refresh()")
-        await wallet.page.unroute(PATH)
+        await wallet.page.unroute_all(behavior="wait")
         sent = posts(wallet)
         await wallet.run("await w.refresh()")
         assert (await is_countersigned(site, paid), sent) == ([True], [])
@@ -177,7 +177,7 @@ async def test_what_the_operators_word_and_the_own_list_do_not_say_is_not_signed
         for lie, alarm in LIES.items():
             await wallet.page.route(PATH, lying(lie))
             await wallet.run("await w.refresh()")
-            await wallet.page.unroute(PATH)
+            await wallet.page.unroute_all(behavior="wait")
             assert (sent, await wallet.run("w.alarms[0]?.code ?? null")) == ([], alarm), lie.__name__
             await wallet.run("await w.database.clear('alarms'); await w.reload();")
 
@@ -191,7 +191,7 @@ async def test_what_the_operators_word_and_the_own_list_do_not_say_is_not_signed
         await wallet.run("await w.database.clear('entries'); await w.reload();")
         await wallet.page.route("**/v1/history*", another_list)
         await wallet.run("await w.refresh()")
-        await wallet.page.unroute("**/v1/history*")
+        await wallet.page.unroute_all(behavior="wait")
         assert (sent, await wallet.run("w.problem")) == ([], "receipt_contradicts")
         assert await is_countersigned(site, paid) == [False]
         await wallet.run("await w.database.clear('entries'); await w.database.clear('alarms'); await w.reload(); await w.refresh();")

@@ -494,7 +494,7 @@ async def test_what_the_operator_has_not_signed_is_never_shown_as_done(rose: Pho
     await rose.run("await until(() => w.problem === 'acknowledgement_wrong')")
     await rose.stays("unsure")
     assert await rose.run("w.outgoing[0].receipt") is None
-    await rose.page.unroute("**/v1/payments")
+    await rose.page.unroute_all(behavior="wait")
     await rose.run("await w.outbox.send({ now: true })")
     await rose.is_now("done")
     await rose.open()
@@ -550,7 +550,7 @@ async def test_after_its_expiry_the_server_says_what_became_of_an_order(sleeper:
     await found.is_now("unsure")
     own.scheme.clock.offset_s += 25 * 3600
     await later(found, 25)
-    await found.page.unroute("**/v1/payments")
+    await found.page.unroute_all(behavior="wait")
     posted = payments_posted(found.page)
     await found.run("await (await w.theOutbox()).send({ now: true })")
     await found.is_now("done" if carried_out else "refused")
@@ -568,7 +568,7 @@ async def test_an_order_that_expired_before_it_left_is_never_sent(sleeper: tuple
     await found.stays("kept")
     own.scheme.clock.offset_s += 25 * 3600
     await later(found, 25)
-    await found.page.unroute("**/v1/**")
+    await found.page.unroute_all(behavior="wait")
     posted = payments_posted(found.page)
     await found.run("await (await w.theOutbox()).send({ now: true })")
     await found.is_now("refused")
@@ -677,7 +677,7 @@ async def test_the_history_is_complete_whatever_was_missed_and_older_entries_com
     await rose.page.route("**/v1/history**", breaks)
     await rose.run("await w.refresh()")
     assert await rose.run("w.entries.length") == 131, "a part that does not meet what is known is not shown"
-    await rose.page.unroute("**/v1/history**")
+    await rose.page.unroute_all(behavior="wait")
     await rose.run("await w.refresh()")
     assert await rose.run("w.entries.length") == 500
     await rose.open()
@@ -750,6 +750,6 @@ async def test_a_lost_answer_to_opening_an_account_opens_one_account(browser: Br
         assert lost == 2
         await found.open()
         assert await found.run("w.identity") is None
-        await found.page.unroute("**/v1/accounts")
+        await found.page.unroute_all(behavior="wait")
         await found.run("await w.enrol(given)", who)
         assert await found.run("return (await w.devices()).length") == 1

@@ -119,7 +119,7 @@ async def test_what_another_scheme_says_under_our_address_changes_nothing_and_it
     said = await rose.run("try { await (await import('/static/wallet/sync.js')).refreshScheme(w); } catch (error) { return error.name; }")
     assert (said, await rose.run("w.problem")) == ("Unreachable", None)
     assert await rose.run("w.api.setClock(NaN); return Number.isFinite(w.api.now())") is True
-    await rose.page.unroute("**/v1/scheme")
+    await rose.page.unroute_all(behavior="wait")
     posted = payments_posted(rose.page)
     await rose.offline()
     await rose.pay(shop, 100)
@@ -165,7 +165,7 @@ async def test_a_phone_that_gets_full_in_the_middle_says_so_and_goes_on_when_the
     assert await rose.run("await w.reload(); return w.outgoing[0].state") == "sending", "what could not be kept is asked for again"
     assert len(posted) < 6, "ever longer pauses"
     await full(False)
-    await rose.page.unroute("**/v1/payments")
+    await rose.page.unroute_all(behavior="wait")
     await rose.run("await w.outbox.send({ now: true }); await w.refresh();")
     assert await rose.run("return [w.outgoing[0].state, w.trouble]") == ["done", None]
     assert shop.balance() == before + 100
@@ -281,13 +281,13 @@ async def test_a_clock_that_jumps_or_a_closed_door_after_the_expiry_settles_noth
         order = await found.pay(payee, 500)
         await found.is_now("unsure")
         await later(found, hours)
-        await found.page.unroute("**/v1/payments")
+        await found.page.unroute_all(behavior="wait")
         if hours == 25:
             own.scheme.clock.offset_s += hours * 3600
             await found.page.route(f"**/v1/payments/{order}", lambda route: route.fulfill(**refusal("party_closed", 403)))
             await found.run("await (await w.theOutbox()).send({ now: true })")
             await found.stays("unsure")
-            await found.page.unroute(f"**/v1/payments/{order}")
+            await found.page.unroute_all(behavior="wait")
         await found.run("await (await w.theOutbox()).send({ now: true })")
         await found.is_now("done")
         assert payee.balance() == 500
