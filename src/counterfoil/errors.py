@@ -276,6 +276,18 @@ class TapUsed(Conflict):
     retry = Retry.CHANGE
 
 
+class CarParkFull(Conflict):
+    """All places are taken. Wait until somebody leaves."""
+
+    retry = Retry.LATER
+
+
+class AlreadyInside(Conflict):
+    """Somebody is inside with this plate or card. Let them out first."""
+
+    retry = Retry.CHANGE
+
+
 class TooManyCards(Conflict):
     """An account has five cards at most. Take one of them away first."""
 

@@ -257,6 +257,7 @@ TAGS = (
     "standing orders",
     "people",
     "cards",
+    "parking",
     "till",
     "tills",
     "tokens",

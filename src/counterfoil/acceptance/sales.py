@@ -85,8 +85,7 @@ class Sales:
         and PayeeLimitExceeded when the shop's account could not take the money.
         """
         lines, now = _checked_lines(lines, amount), self.clock.now_ns()
-        if not now - OFFLINE_LIFETIME_S * NANOSECONDS < made_at <= now + AHEAD_S_MAX * NANOSECONDS:
-            raise Malformed("made_at", "must be within the last 7 days, and not in the future")
+        check_made_at(made_at, now)
         content = msgspec.json.encode([id_text(till.account), lines, amount, hold, made_at])
         expires_at = now + SALE_LIFETIME_S * NANOSECONDS
         if made_at < now - OFFLINE_AGE_S * NANOSECONDS:
@@ -188,11 +187,14 @@ class Sales:
         order = self._order(id, paid.payee, paid.payer, amount, OrderKind.REFUND, paid.id, memo)
         return await self._do(sale, till, clerk, order)
 
-    async def capture(self, sale: Sale, till: Till, clerk: Clerk, *, id: int, amount: int) -> Standing:
-        """Takes held money; the rest goes back to the payer. A repeat takes nothing more. As `Payments.pay`, and NotInThisState."""
+    async def capture(self, sale: Sale, till: Till, clerk: Clerk | None, *, id: int, amount: int) -> Standing:
+        """Takes held money; the rest goes back to the payer. A repeat takes nothing more. As `Payments.pay`, and NotInThisState.
+
+        Without a clerk the till does it by itself, as a gate does.
+        """
         return await self._end_hold(sale, till, clerk, id, amount, OrderKind.CAPTURE)
 
-    async def release(self, sale: Sale, till: Till, clerk: Clerk, *, id: int) -> Standing:
+    async def release(self, sale: Sale, till: Till, clerk: Clerk | None, *, id: int) -> Standing:
         """Gives all held money back. As `capture`."""
         return await self._end_hold(sale, till, clerk, id, None, OrderKind.RELEASE)
 
@@ -232,7 +234,7 @@ class Sales:
         )
         await self.requests.create_under_mandate(form)
 
-    async def _end_hold(self, sale: Sale, till: Till, clerk: Clerk, id: int, amount: int | None, kind: OrderKind) -> Standing:
+    async def _end_hold(self, sale: Sale, till: Till, clerk: Clerk | None, id: int, amount: int | None, kind: OrderKind) -> Standing:
         standing = await self.standing(sale)
         hold = standing.payment
         if hold is None or hold.kind is not OrderKind.HOLD:
@@ -257,12 +259,12 @@ class Sales:
             memo=parse_memo(memo.encode(), "memo"),
         )
 
-    async def _do(self, sale: Sale, till: Till, clerk: Clerk, order: Order) -> Standing:
+    async def _do(self, sale: Sale, till: Till, clerk: Clerk | None, order: Order) -> Standing:
         """Writes down who does it, then does it."""
         assert till.token is not None, till.id
         kind = order.kind.name.lower()
         values = {"payment": order.id, "sale": sale.id, "kind": kind, "amount": order.amount, "memo": order.memo}
-        more = {"clerk": clerk.id, "till": till.id, "at": self.clock.now_ns()}
+        more = {"clerk": None if clerk is None else clerk.id, "till": till.id, "at": self.clock.now_ns()}
 
         def write(connection: Connection) -> None:
             kept = connection.execute(select(sale_actions).where(sale_actions.c.payment == order.id)).first()
@@ -283,6 +285,12 @@ class Sales:
 def is_final(state: SaleState) -> bool:
     """Whether nobody can pay or capture any more."""
     return state not in (SaleState.OPEN, SaleState.HELD)
+
+
+def check_made_at(moment: int, now: int, field: str = "made_at") -> None:
+    """Raises Malformed for a moment (ns) that nothing made at a till without a network can have: older than 7 days, or to come."""
+    if not now - OFFLINE_LIFETIME_S * NANOSECONDS < moment <= now + AHEAD_S_MAX * NANOSECONDS:
+        raise Malformed(field, "must be within the last 7 days, and not in the future")
 
 
 def _checked_lines(lines: Sequence[Line], amount: int) -> list[Line]:

@@ -97,13 +97,15 @@ sale_actions = Table(
     Column("kind", String(8), nullable=False),
     Column("amount", Amount, nullable=False),
     Column("memo", Text, nullable=False),
-    Column("clerk", Id, ForeignKey("clerks.id"), nullable=False),
+    Column("clerk", Id, ForeignKey("clerks.id"), nullable=True),
     Column("till", Id, ForeignKey("tills.id"), nullable=False),
     Column("at", Nanoseconds, nullable=False),
     CheckConstraint("kind IN ('capture', 'release', 'refund')", name="kind_known"),
     Index("ix_sale_actions_sale", "sale"),
 )
-"""Who captured, released or refunded, written before the order is carried out. Whether it was, the ledger knows."""
+"""Who captured, released or refunded, written before the order is carried out. Whether it was, the ledger knows.
+
+`clerk`: null where the till did it by itself, as a car park's gate does."""
 
 closings = Table(
     "day_closings",

@@ -33,6 +33,7 @@ from counterfoil.web.api.links import LinkEndpoints
 from counterfoil.web.api.merchants import MerchantEndpoints
 from counterfoil.web.api.messages import MessageEndpoints
 from counterfoil.web.api.operation import OperationEndpoints
+from counterfoil.web.api.parking import ParkingEndpoints
 from counterfoil.web.api.people import PeopleEndpoints
 from counterfoil.web.api.proofs import ProofEndpoints
 from counterfoil.web.api.push import PushEndpoints
@@ -47,6 +48,7 @@ from counterfoil.web.apps import Apps
 from counterfoil.web.authentication import Authenticator
 from counterfoil.web.callbacks import PREFIX as USSD_PREFIX
 from counterfoil.web.callbacks import Callbacks
+from counterfoil.web.desk import Desk
 from counterfoil.web.endpoint import Endpoint, Operation
 from counterfoil.web.guesses import Guesses
 from counterfoil.web.hot import PATH as HOT_PATH
@@ -160,6 +162,7 @@ def create_app(services: Services, telephones: Telephones | None = None) -> WebA
         is_running=services.is_running,
         last_check=services.last_check,
     )
+    desk = Desk(acceptance=services.acceptance, parties=services.parties)
     endpoints: list[Endpoint] = [
         *SchemeEndpoints(config=config, clock=clock, payments=services.payments, parties=services.parties, guesses=guesses).endpoints(),
         *AccountEndpoints(
@@ -210,6 +213,7 @@ def create_app(services: Services, telephones: Telephones | None = None) -> WebA
         *CardEndpoints(cards=services.acceptance.cards, parties=services.parties).endpoints(),
         *TillEndpoints(
             config=config,
+            desk=desk,
             acceptance=services.acceptance,
             parties=services.parties,
             ledger=services.ledger,
@@ -217,6 +221,7 @@ def create_app(services: Services, telephones: Telephones | None = None) -> WebA
             clock=clock,
             guesses=guesses,
         ).endpoints(),
+        *ParkingEndpoints(acceptance=services.acceptance, desk=desk).endpoints(),
         *ProofEndpoints(
             payments=services.payments,
             receipts=services.receipts,

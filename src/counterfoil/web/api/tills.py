@@ -5,7 +5,7 @@ from __future__ import annotations
 from counterfoil.acceptance.codes import address_of
 from counterfoil.acceptance.sales import PAGE_SIZE_MAX
 from counterfoil.acceptance.service import Acceptance
-from counterfoil.acceptance.types import Clerk, Goods, Line, Right, Sale, Standing, Till
+from counterfoil.acceptance.types import Clerk, Goods, Line, Right, Till
 from counterfoil.clock import Clock
 from counterfoil.config import Config
 from counterfoil.errors import (
@@ -48,6 +48,7 @@ from counterfoil.payments.feed import Feed
 from counterfoil.web.access import HOLDER, PUBLIC, Principal, server
 from counterfoil.web.api.events import MEDIA_TYPE
 from counterfoil.web.card_views import CardAnswersBody, CardAskedView, CardCommandView, CardPinBody, TapBody, asked_view
+from counterfoil.web.desk import CLERK_HEADER, Desk
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.guesses import Guesses
 from counterfoil.web.incoming import Answer, Incoming
@@ -87,20 +88,26 @@ from counterfoil.web.till_views import (
     clerk_view,
     day_view,
     goods_view,
-    sale_view,
     slip_path,
     till_view,
 )
 from counterfoil.web.values import base64_text, cursor_text, parse_base64, parse_cursor, parse_moment, parse_uuid, uuid_text
-
-CLERK_HEADER = "counterfoil-clerk"
 
 
 class TillEndpoints:
     """Everything under /v1/tills, /v1/clerks and /v1/till."""
 
     def __init__(
-        self, *, config: Config, acceptance: Acceptance, parties: Parties, ledger: Ledger, feed: Feed, clock: Clock, guesses: Guesses
+        self,
+        *,
+        config: Config,
+        desk: Desk,
+        acceptance: Acceptance,
+        parties: Parties,
+        ledger: Ledger,
+        feed: Feed,
+        clock: Clock,
+        guesses: Guesses,
     ) -> None:
         self.config = config
         self.acceptance = acceptance
@@ -109,6 +116,7 @@ class TillEndpoints:
         self.ledger = ledger
         self.clock = clock
         self.guesses = guesses
+        self.desk = desk
         self.sale_events = SaleEvents(sales=acceptance.sales, feed=feed, clock=clock)
 
     def endpoints(self) -> list[Endpoint]:
@@ -270,12 +278,12 @@ class TillEndpoints:
 
     async def list_goods(self, caller: Principal, request: Incoming) -> GoodsListView:
         """What the shop sells."""
-        till, _ = await self._at_till(caller, request)
+        till, _ = await self.desk.at(caller, request)
         return GoodsListView([goods_view(goods) for goods in await self.acceptance.catalogue.list(till.account)])
 
     async def put_goods(self, caller: Principal, request: Incoming, id: int, body: GoodsBody) -> GoodsView:
         """Add goods, or change them. Sales keep the names and prices they had."""
-        till, _ = await self._at_till(caller, request, Right.GOODS)
+        till, _ = await self.desk.at(caller, request, Right.GOODS)
         wanted = Goods(id=id, name=body.name, price=body.price, unit=body.unit, shown=body.shown, position=body.position)
         return goods_view(await self.acceptance.catalogue.put(till.account, wanted))
 
@@ -284,7 +292,7 @@ class TillEndpoints:
 
         One that was made without a network comes up to seven days later, and finds the payment that names it.
         """
-        till, clerk = await self._at_till(caller, request, Right.SELL)
+        till, clerk = await self.desk.at(caller, request, Right.SELL)
         if body.clerk is not None:
             clerk = await self.acceptance.clerks.find(parse_uuid(body.clerk, "clerk"), till.account)
         sale, standing = await self.sales.make(
@@ -296,33 +304,33 @@ class TillEndpoints:
             hold=body.hold,
             made_at=parse_moment(body.made_at, "made_at"),
         )
-        return await self._view(sale, standing)
+        return await self.desk.view(sale, standing)
 
     async def list_sales(self, caller: Principal, request: Incoming, query: DaySalesQuery) -> SalesView:
         """Sales of a day, newest first."""
-        till, _ = await self._at_till(caller, request)
+        till, _ = await self.desk.at(caller, request)
         day = query.day or self.acceptance.days.today()
         before = parse_cursor(query.cursor, maximum=2**31 - 1)
         found = await self.sales.of_day(till.account, day, before=before, limit=PAGE_SIZE_MAX)
         standings = await self.sales.standing_of(found)
-        views = [await self._view(sale, standings[sale.id]) for sale in found]
+        views = [await self.desk.view(sale, standings[sale.id]) for sale in found]
         return SalesView(views, cursor_text(found[-1].number) if len(found) == PAGE_SIZE_MAX else None)
 
     async def sale(self, caller: Principal, request: Incoming, id: int) -> SaleView:
         """A sale, as it stands in the ledger now."""
-        till, _ = await self._at_till(caller, request)
+        till, _ = await self.desk.at(caller, request)
         sale = await self.sales.find(id, till.account)
-        return await self._view(sale, await self.sales.standing(sale))
+        return await self.desk.view(sale, await self.sales.standing(sale))
 
     async def cancel(self, caller: Principal, request: Incoming, id: int) -> SaleView:
         """Take a sale back: nobody can pay it any more. A repeat changes nothing."""
-        till, _ = await self._at_till(caller, request, Right.SELL)
+        till, _ = await self.desk.at(caller, request, Right.SELL)
         sale = await self.sales.find(id, till.account)
-        return await self._view(sale, await self.sales.cancel(sale))
+        return await self.desk.view(sale, await self.sales.cancel(sale))
 
     async def ask_card(self, caller: Principal, request: Incoming, id: int, body: TapBody) -> CardAskedView:
         """Take the tap of a card for a sale, and say what it will cost the payer. Nothing moves yet. A repeat answers the same."""
-        till, _ = await self._at_till(caller, request, Right.SELL)
+        till, _ = await self.desk.at(caller, request, Right.SELL)
         sale = await self.sales.find(id, till.account)
         paying = self.acceptance.card_payments
         asked = await paying.ask(sale, body.e, body.c)
@@ -330,7 +338,7 @@ class TillEndpoints:
 
     async def prove_card(self, caller: Principal, request: Incoming, id: int, body: CardAnswersBody) -> CardCommandView:
         """Let the card that was tapped prove on a reader that it is there. The reader only carries bytes; a repeat answers the same."""
-        till, _ = await self._at_till(caller, request, Right.SELL)
+        till, _ = await self.desk.at(caller, request, Right.SELL)
         sale = await self.sales.find(id, till.account)
         answers = [parse_base64(text, f"answers[{number}]") for number, text in enumerate(body.answers)]
         command = await self.acceptance.card_payments.prove(sale, parse_uuid(body.tap, "tap"), answers)
@@ -338,32 +346,32 @@ class TillEndpoints:
 
     async def pay_by_card(self, caller: Principal, request: Incoming, id: int, body: CardPinBody) -> SaleView:
         """Pay a sale from the account of the card that was tapped, on the word of its holder's PIN. A repeat pays nothing more."""
-        till, _ = await self._at_till(caller, request, Right.SELL)
+        till, _ = await self.desk.at(caller, request, Right.SELL)
         sale = await self.sales.find(id, till.account)
-        return await self._view(sale, await self.acceptance.card_payments.pay(sale, parse_uuid(body.tap, "tap"), body.pin))
+        return await self.desk.view(sale, await self.acceptance.card_payments.pay(sale, parse_uuid(body.tap, "tap"), body.pin))
 
     async def refund(self, caller: Principal, request: Incoming, id: int, body: RefundOfSaleBody) -> SaleView:
         """Give back what was paid, in full or in part, never above it. A repeat gives back nothing more."""
-        till, clerk = await self._at_till(caller, request, Right.REFUND)
+        till, clerk = await self.desk.at(caller, request, Right.REFUND)
         sale = await self.sales.find(id, till.account)
         refund = parse_uuid(body.id, "id")
-        return await self._view(sale, await self.sales.refund(sale, till, clerk, id=refund, amount=body.amount, memo=body.memo))
+        return await self.desk.view(sale, await self.sales.refund(sale, till, clerk, id=refund, amount=body.amount, memo=body.memo))
 
     async def capture(self, caller: Principal, request: Incoming, id: int, body: CaptureOfSaleBody) -> SaleView:
         """Take held money; the rest goes back to the payer. A repeat takes nothing more."""
-        till, clerk = await self._at_till(caller, request, Right.CAPTURE)
+        till, clerk = await self.desk.at(caller, request, Right.CAPTURE)
         sale = await self.sales.find(id, till.account)
-        return await self._view(sale, await self.sales.capture(sale, till, clerk, id=parse_uuid(body.id, "id"), amount=body.amount))
+        return await self.desk.view(sale, await self.sales.capture(sale, till, clerk, id=parse_uuid(body.id, "id"), amount=body.amount))
 
     async def release(self, caller: Principal, request: Incoming, id: int, body: ActionBody) -> SaleView:
         """Give all held money back. A repeat changes nothing."""
-        till, clerk = await self._at_till(caller, request, Right.CAPTURE)
+        till, clerk = await self.desk.at(caller, request, Right.CAPTURE)
         sale = await self.sales.find(id, till.account)
-        return await self._view(sale, await self.sales.release(sale, till, clerk, id=parse_uuid(body.id, "id")))
+        return await self.desk.view(sale, await self.sales.release(sale, till, clerk, id=parse_uuid(body.id, "id")))
 
     async def send_slip(self, caller: Principal, request: Incoming, id: int, body: SlipBody) -> SlipSentView:
         """Send the slip's address in a text message, to the payer or to another number."""
-        till, _ = await self._at_till(caller, request, Right.SELL)
+        till, _ = await self.desk.at(caller, request, Right.SELL)
         sale = await self.sales.find(id, till.account)
         self.guesses.look_ups.spend(caller.party)
         holder = await self.parties.holder(till.account)
@@ -374,7 +382,7 @@ class TillEndpoints:
 
     async def day(self, caller: Principal, request: Incoming, query: DayQuery) -> DayView:
         """A day's sums, from the ledger."""
-        till, clerk = await self._at_till(caller, request)
+        till, clerk = await self.desk.at(caller, request)
         if not clerk.rights & {Right.SEE_TAKINGS, Right.CLOSE_DAY}:
             raise Forbidden(f"this clerk does not have the right {Right.SEE_TAKINGS}", right=Right.SEE_TAKINGS)
         day = await self.acceptance.days.of(till.account, query.day or self.acceptance.days.today())
@@ -382,23 +390,14 @@ class TillEndpoints:
 
     async def close_day(self, caller: Principal, request: Incoming, body: ActionBody) -> DayView:
         """Close today: the sums get the next number and never change. A repeat answers the same closing."""
-        till, clerk = await self._at_till(caller, request, Right.CLOSE_DAY)
+        till, clerk = await self.desk.at(caller, request, Right.CLOSE_DAY)
         day = await self.acceptance.days.close(till, clerk, id=parse_uuid(body.id, "id"))
         return day_view(day, available=self._available(till, clerk))
 
     # Parts
 
-    async def _at_till(self, caller: Principal, request: Incoming, right: Right | None = None) -> tuple[Till, Clerk]:
-        till = await self.acceptance.tills.of_token(caller.token)
-        return till, await self.acceptance.clerks.at_till(request.header(CLERK_HEADER) or "", till=till.id, right=right)
-
     async def _clerk(self, clerk: Clerk) -> ClerkView:
         return clerk_view(clerk, (await self.acceptance.clerks.locked([clerk.id])).get(clerk.id))
-
-    async def _view(self, sale: Sale, standing: Standing) -> SaleView:
-        holder = await self.parties.holder(sale.account)
-        payer = await self.parties.holder(standing.payment.payer) if standing.payment else None
-        return sale_view(sale, standing, codes=self.acceptance.codes, holder=holder, payer_name=payer.name if payer else None)
 
     def _available(self, till: Till, clerk: Clerk) -> int | None:
         account = self.ledger.account_now(till.account)

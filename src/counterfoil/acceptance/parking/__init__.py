@@ -1,0 +1,1 @@
+"""Car parks: what a stay costs, who is inside, and when the barrier may open."""
