@@ -18,9 +18,10 @@ from nacl.signing import SigningKey
 
 from counterfoil.acceptance import emv
 from counterfoil.acceptance.cards.keys import BatchKeys
-from counterfoil.clock import SystemClock
+from counterfoil.clock import NANOSECONDS, SystemClock
 from counterfoil.folder import card_secret
 from counterfoil.ids import id_text, new_id, parse_id
+from counterfoil.moments import moment_text
 from counterfoil.parties import statements
 from counterfoil.parties.types import KeyAlgorithm
 from counterfoil.payments import forms
@@ -55,6 +56,8 @@ class Town:
         self.client = httpx2.AsyncClient(base_url=base, timeout=20)
         self.holders: dict[str, str] = {}
         """Whose wallet is opened, for each language: the name of the key file."""
+        self.tickets: list[str] = []
+        """Of a car that came in just now, and of one that has stayed for a while."""
         self._numbers = iter(range(900, 999))
 
     def key(self, name: str) -> dict[str, Any]:
@@ -93,6 +96,7 @@ class Town:
         for position, (name, price) in enumerate(GOODS.items()):
             body = {"name": name, "price": price, "unit": "", "shown": True, "position": position}
             await self.plain("PUT", f"/v1/till/goods/{self.new_id()}", body, token=token, session=session)
+        self.tickets = [await self._park(token, session, minutes) for minutes in (5, 95)]
         for holder in self.holders.values():
             account, key = self.key(holder)["account"], self.key(SHOP)
             request = forms.RequestToPay(
@@ -119,6 +123,15 @@ class Town:
                 await self.call(sender, "POST", "/v1/messages", {"id": self.new_id(), "to": reader, "text": text})
         await self._write_to_everybody()
         await self._complain()
+
+    async def _park(self, token: str, session: str, minutes: int) -> str:
+        """The ticket of a car that came in so many minutes ago."""
+        bands = [{"minutes": 60, "price": 200}, {"minutes": 30, "price": 50}]
+        terms = {"name": "Market square", "places": 80, "hold": 1_000, "tariff": {"free_minutes": 10, "bands": bands}}
+        park, entered_at = self.new_id(), moment_text(self.clock.now_ns() - minutes * 60 * NANOSECONDS)
+        await self.plain("PUT", f"/v1/till/car-parks/{park}", terms, token=token, session=session)
+        body = {"id": self.new_id(), "car_park": park, "entered_at": entered_at, "plate": f"KAA {minutes}0 B", "hold": minutes < 10}
+        return str((await self.plain("POST", "/v1/till/stays", body, token=token))["id"])
 
     async def _write_to_everybody(self) -> None:
         """One message to many that has gone out, and one that waits for a second person."""

@@ -45,6 +45,8 @@ async def everybody(album: Album) -> None:
         await album.open("public-receipt-none", "/r/000000000000", status=404)
     await album.open("public-card", f"/t?{album.town.tap()}")
     await album.open("public-card-nothing", "/t")
+    for name, ticket in zip(("public-ticket", "public-ticket-due"), album.town.tickets, strict=True):
+        await album.open(name, f"/parking/{ticket}")
     async with album.part("public-nothing"):
         await album.page.goto(f"{album.town.base}/pay/nobody-here")
         await album.take("public-nothing")

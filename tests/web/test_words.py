@@ -37,6 +37,7 @@ SERVED = {
         "message_views.py",
         "proof_views.py",
         "proof_words.py",
+        "parking_pages.py",
         "receipt_pages.py",
     ),
     "basic": ("templates/basic/*.html", "basic.py", "basic_views.py", "../channels/consent.py"),

@@ -144,6 +144,13 @@ class Tills:
         query = select(tills).where(tills.c.account == account, tills.c.ended_at.is_(None)).order_by(tills.c.created_at, tills.c.id)
         return await self.store.read(lambda connection: [_till(row) for row in connection.execute(query)])
 
+    async def find(self, id: int) -> Till:
+        """A till, ended or not. NotFound."""
+        row = await self.store.read(lambda connection: _find(connection, id))
+        if row is None:
+            raise NotFound("there is no till with this id")
+        return _till(row)
+
     async def of_token(self, token: int) -> Till:
         """The till that has this token. Forbidden for a token that no till has."""
         query = select(tills).where(tills.c.token == token, tills.c.ended_at.is_(None))

@@ -7,6 +7,7 @@
     /staff/sign-in?token=   a link that works once (see `sessions`)
     /basic/...              for holders on phones without scripts (see `basic`)
     /t                      what a telephone opens that a payment card is held to (see `card_pages`)
+    /parking/{ticket}       what a stay in a car park costs, and how it is paid (see `parking_pages`)
     /pay/...                payment links, a stall's poster, slips of sales (see `till_pages`)
     /simulator              a simple telephone to try, in a sandbox (see `simulator`)
 
@@ -40,6 +41,7 @@ from counterfoil.web.basic import HOME, BasicPages, is_basic
 from counterfoil.web.card_pages import CardPages, is_card
 from counterfoil.web.message_views import MessageViews
 from counterfoil.web.page_forms import FORM_SIZE_MAX, check_same_site, posted
+from counterfoil.web.parking_pages import ParkingPages, is_ticket
 from counterfoil.web.proof_views import ProofViews
 from counterfoil.web.public_log import PublicLog
 from counterfoil.web.receipt_pages import PREFIX as CODES
@@ -81,6 +83,7 @@ def is_page(path: str) -> bool:
         or is_pay(path)
         or is_receipt(path)
         or is_card(path)
+        or is_ticket(path)
         or is_simulator(path)
     )
 
@@ -113,6 +116,7 @@ class Pages:
             services, public_log, render=self.render, language=self._language, problem=self.problem, script_policy=CHECK_POLICY
         )
         self.cards = CardPages(render=self.render)
+        self.parking = ParkingPages(services, render=self.render, language=self._language, problem=self.problem)
         self.simulator = SimulatorPages(
             config,
             telephones,
@@ -149,6 +153,7 @@ class Pages:
             *self.pay.routes(),
             *self.receipts.routes(),
             *self.cards.routes(),
+            *self.parking.routes(),
             *self.simulator.routes(),
         ]
 

@@ -124,6 +124,7 @@ class StayView(msgspec.Struct, frozen=True):
         minutes: whole minutes that `fee` is for: until now, until it was paid for whoever may still leave, or until it left.
         settled: what was taken of the hold, and paid.
         due: what has to be paid before the barrier may open; what is held counts.
+        leave_by: until when whoever has paid may leave for that; null where time goes on.
         hold: the sale that sets money aside; null where none does.
         asked: the sale that asks for what is due, to be paid in any way; null before there is one.
         may_leave: whether the barrier at the way out may be opened now: true once it has left by this passage.
@@ -139,6 +140,7 @@ class StayView(msgspec.Struct, frozen=True):
     fee: AmountOrZero
     settled: AmountOrZero
     due: AmountOrZero
+    leave_by: Moment | None
     hold: SaleView | None
     asked: SaleView | None
     may_leave: bool
@@ -193,6 +195,7 @@ def stay_view(parked: Parked, *, hold: SaleView | None, asked: SaleView | None) 
         fee=parked.fee,
         settled=parked.settled,
         due=parked.due,
+        leave_by=None if parked.leave_by is None else moment_text(parked.leave_by),
         hold=hold,
         asked=asked,
         may_leave=stay.left_at is not None,

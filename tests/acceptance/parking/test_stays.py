@@ -267,6 +267,64 @@ async def test_at_a_gate_without_a_network_it_costs_what_it_cost_then(gate: Gate
     assert (left.fee, left.stay.left_at, ada.balance()) == (200, then, FUNDS - 200)
 
 
+async def test_whoever_is_asked_and_then_agrees_to_the_hold_pays_once(gate: Gate) -> None:
+    ada = await gate.scheme.customer(funds=FUNDS)
+    parked = await gate.enter(hold=True)
+    gate.wait(30)
+    asked = (await gate.stays.charge(parked.stay, gate.till)).asked
+    assert asked is not None
+    assert parked.entry is not None
+    await gate.agree(ada, parked.entry[0])
+    left = await gate.leave(parked.stay, new_id(gate.scheme.clock))
+    assert (left.settled, left.stay.left_at is not None, ada.available()) == (200, True, FUNDS - 200)
+    assert (await gate.acceptance.sales.standing(asked[1])).state is SaleState.CANCELLED
+
+
+async def test_a_server_that_died_after_taking_asks_for_nothing_more(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = await gate.scheme.customer(funds=FUNDS)
+    parked = await gate.enter(hold=True)
+    assert parked.entry is not None
+    await gate.agree(ada, parked.entry[0])
+    gate.wait(55)
+    passage = new_id(gate.scheme.clock)
+
+    async def die(*_given: object) -> Parked:
+        raise Unavailable
+
+    with monkeypatch.context() as dying:
+        dying.setattr(gate.stays, "_end", die)
+        with pytest.raises(Unavailable):
+            await gate.stays.leave(parked.stay, gate.till, passage=passage)
+    gate.wait(GRACE - 1)  # another band would have begun
+    left = await gate.leave(parked.stay, passage)
+    assert (left.fee, left.stay.left_at is not None, ada.available()) == (200, True, FUNDS - 200)
+
+
+async def test_of_two_cars_with_one_ticket_one_leaves(gate: Gate) -> None:
+    stay = (await gate.enter()).stay
+    passages = [new_id(gate.scheme.clock) for _ in range(4)]
+    answers = await asyncio.gather(*(gate.stays.leave(stay, gate.till, passage=passage) for passage in passages), return_exceptions=True)
+    left = [answer for answer in answers if not isinstance(answer, BaseException)]
+    assert [type(answer) for answer in answers if isinstance(answer, BaseException)] == [NotInThisState] * 3
+    assert [each.stay.passage in passages for each in left] == [True]
+
+
+async def test_a_clerk_who_gives_it_back_at_that_moment_is_no_failure_of_the_gate(gate: Gate) -> None:
+    ada = await gate.scheme.customer(funds=FUNDS)
+    for _ in range(5):
+        parked = await gate.enter(hold=True)
+        assert parked.entry is not None
+        await gate.agree(ada, parked.entry[0])
+        gate.wait(30)
+        leaving = gate.stays.leave(parked.stay, gate.till, passage=new_id(gate.scheme.clock))
+        giving = gate.acceptance.sales.release(parked.entry[0], gate.till, gate.clerk, id=new_id(gate.scheme.clock))
+        given, answer = await asyncio.gather(giving, leaving, return_exceptions=True)
+        assert isinstance(answer, Parked), answer
+        assert (answer.settled, answer.due) == ((200, 0) if isinstance(given, BaseException) else (0, 200))
+        if answer.due:
+            await gate.stays.let_out(answer.stay, gate.till, gate.clerk, passage=new_id(gate.scheme.clock), reason="Given back")
+
+
 async def test_who_is_inside_keeps_the_prices_of_the_entry(gate: Gate) -> None:
     stay = (await gate.enter()).stay
     dearer = msgspec.structs.replace(gate.park, tariff=Tariff(bands=(Band(1, 10_000),)))

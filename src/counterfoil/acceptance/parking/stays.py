@@ -6,8 +6,9 @@
 
 Whoever wants to only drives has money set aside at the entry: leaving captures exactly the fee, and the rest goes back. Nothing
 about money is kept here: what was held, taken and paid is asked of the sales each time, so that a lost answer is found out by
-doing the same again. Each try to take or to ask is written down before it is made, with the moment it was reckoned for: for the
-time of grace the same is done again, later a new one takes its place. A hold can be ended once, so nothing is ever taken twice.
+doing the same again. Each try to take or to ask is written down before it is made, with the moment it was reckoned for. A hold
+can be ended once, so of any number of tries to take one comes through. Of the sales that ask, one is open at a time: it is asked
+for again within the time of grace, and later taken back before a new one takes its place.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
         at: the moment (ns) that the fee is for: now, or when it was paid for whoever has paid and may still leave.
         settled: what was taken of the hold, and paid.
         due: what has to be paid before it may leave; what is held counts as paid.
+        leave_by: until when (ns) whoever has paid may leave for that; None where time goes on.
         entry: the sale that sets money aside; None where none does.
         asked: the sale that asks for what is due; None before there is one.
     """
@@ -93,6 +95,7 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     fee: int
     settled: int
     due: int
+    leave_by: int | None
     entry: tuple[Sale, Standing] | None
     asked: tuple[Charge, Sale, Standing] | None
     charges: Sequence[Charge]
@@ -159,14 +162,14 @@ class Stays:
             raise IdReused
         stay = _stay(row)
         if stay.hold and stay.left_at is None and not await self.sales.known([id], stay.account):
-            line = Line(await self._name(stay), stay.hold, 1)
+            line = Line(await self.name(stay), stay.hold, 1)
             await self.sales.make(till, None, id=id, lines=[line], amount=stay.hold, hold=True, made_at=entered_at)
         return await self.look(stay)
 
-    async def find(self, id: int, account: int) -> Stay:
-        """A stay of the account, or NotFound."""
+    async def find(self, id: int, account: int | None = None) -> Stay:
+        """A stay of the account, or for whoever has the ticket; or NotFound."""
         row = await self.store.read(lambda connection: _find(connection, id))
-        if row is None or row.account != account:
+        if row is None or account not in (None, row.account):
             raise NotFound("there is no stay with this id")
         return _stay(row)
 
@@ -198,15 +201,14 @@ class Stays:
         entry = (sales[stay.id], standings[stay.id]) if stay.id in sales else None
         taken = {action.payment for action in entry[1].actions} if entry else set()
         paid = [charge for charge in charges if charge.id in taken]
-        covered = [charge.at for charge in paid if at < charge.at + _grace(stay)]
+        covered = [(charge.at, charge.at + _grace(stay)) for charge in paid]
         settled = entry[1].captured if entry else 0
         for charge in asking.values():
             standing = standings.get(charge.id)
             if standing is not None and standing.paid_at is not None:
                 settled += charge.amount
-                if at < min(standing.paid_at, charge.at + _grace(stay)) + _grace(stay):
-                    covered.append(charge.at)
-        reckoned_at = max(covered, default=at)
+                covered.append((charge.at, min(standing.paid_at, charge.at + _grace(stay)) + _grace(stay)))
+        reckoned_at, leave_by = max(((since, until) for since, until in covered if at < until), default=(at, None))
         price = fee_of(stay, reckoned_at)
         asked = [
             (charge, sales[charge.id], standings[charge.id])
@@ -214,8 +216,9 @@ class Stays:
             if charge.id in sales and standings[charge.id].state is SaleState.OPEN
         ]
         parked = Parked(
-            stay=stay, at=reckoned_at, fee=price, settled=settled, due=0, entry=entry, asked=asked[-1] if asked else None, charges=charges
-        )
+            stay=stay, at=reckoned_at, fee=price, settled=settled, due=0, leave_by=leave_by, entry=entry,
+            asked=asked[-1] if asked else None, charges=charges,
+        )  # fmt: skip
         return msgspec.structs.replace(parked, due=max(0, price - settled - parked.held))
 
     async def charge(self, stay: Stay, till: Till, *, at: int | None = None) -> Parked:
@@ -297,28 +300,25 @@ class Stays:
             if standing.state is SaleState.OPEN:
                 await self._take_back(sale)
             elif standing.state is SaleState.HELD:
-                await self._take(parked, till, clerk, at)
+                await self._take(parked, till, clerk)
             else:
                 return parked
         raise Unavailable
 
-    async def _take(self, parked: Parked, till: Till, clerk: Clerk | None, at: int) -> None:
+    async def _take(self, parked: Parked, till: Till, clerk: Clerk | None) -> None:
         """Captures what the stay costs, as far as it is held; all that is not needed goes back. Refusals: as `Sales.capture`."""
         stay, sale = parked.stay, parked.entry[0] if parked.entry else None
         assert sale is not None, stay.id
         last = next((charge for charge in reversed(parked.charges) if charge.kind == "capture"), None)
-        if last is None or not last.at <= at < last.at + _grace(stay) or last.amount != self._of_hold(parked, last.at):
-            last = await self._begin(stay, till, "capture", self._of_hold(parked, parked.at), parked.at, after=last)
+        amount = min(parked.held, max(0, parked.fee - parked.settled))
+        charge = await self._begin(stay, till, "capture", amount, parked.at, after=last)
         try:
-            if last.amount:
-                await self.sales.capture(sale, till, clerk, id=last.id, amount=last.amount)
+            if charge.amount:
+                await self.sales.capture(sale, till, clerk, id=charge.id, amount=charge.amount)
             else:
-                await self.sales.release(sale, till, clerk, id=last.id)
+                await self.sales.release(sale, till, clerk, id=charge.id)
         except HoldNotOpen:  # it expired, or somebody ended it: what is due then is asked for
             pass
-
-    def _of_hold(self, parked: Parked, at: int) -> int:
-        return min(parked.held, max(0, fee_of(parked.stay, at) - parked.settled))
 
     def _still_due(self, parked: Parked, charge: Charge) -> bool:
         return charge.amount == max(0, fee_of(parked.stay, charge.at) - parked.settled - parked.held)
@@ -344,7 +344,7 @@ class Stays:
         return await self.store.write(write)
 
     async def _ask(self, stay: Stay, till: Till, charge: Charge) -> None:
-        line = Line(f"{await self._name(stay)} {self._clock_time(stay.entered_at)}–{self._clock_time(charge.at)}", charge.amount, 1)
+        line = Line(f"{await self.name(stay)} {self._clock_time(stay.entered_at)}–{self._clock_time(charge.at)}", charge.amount, 1)
         await self.sales.make(till, None, id=charge.id, lines=[line], amount=charge.amount, hold=False, made_at=charge.at)
 
     async def _end(self, parked: Parked, passage: int, at: int, reason: str) -> Parked:
@@ -360,7 +360,8 @@ class Stays:
     async def _charges(self, stay: Stay) -> list[Charge]:
         return await self.store.read(lambda connection: _charges(connection, stay.id))
 
-    async def _name(self, stay: Stay) -> str:
+    async def name(self, stay: Stay) -> str:
+        """Of its car park, as it is called now."""
         return (await self.store.read(lambda connection: parks.found(connection, stay.car_park, stay.account))).name
 
     def _clock_time(self, moment: int) -> str:
