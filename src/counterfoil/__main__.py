@@ -84,6 +84,12 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
 
         logs.configure(level=logging.WARNING)
         return terminal.pair(parsed, output) if parsed.action == "pair" else terminal.terminal(parsed, output)
+    if parsed.command == "gate":
+        from counterfoil.commands import logs
+        from counterfoil.commands.gate import commands as gate
+
+        logs.configure(level=logging.WARNING)
+        return gate.pair(parsed, output) if parsed.action == "pair" else gate.gate(parsed, output)
     from counterfoil.commands import card, check, ledger, logs, scheme
     from counterfoil.commands.backup import backup
 

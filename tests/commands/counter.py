@@ -83,9 +83,9 @@ class DyingFolder(Folder):
         super().__init__(path)
         self.steps = steps
 
-    def _write(self, path: Path, kept: Any) -> None:
+    def write(self, path: Path, kept: Any) -> None:
         with self.steps.step(f"write {path.name}"):
-            super()._write(path, kept)
+            super().write(path, kept)
 
     def forget_sale(self) -> None:
         with self.steps.step("forget"):

@@ -15,7 +15,8 @@ from typing import Any, Protocol, TypeVar
 from counterfoil.clock import Clock
 from counterfoil.commands.client import ServerRefused
 from counterfoil.commands.output import UNAVAILABLE, Failure, plain
-from counterfoil.commands.terminal.folder import Folder, OpenSale, Pairing
+from counterfoil.commands.pairing import Pairing, ended, of_another_shop
+from counterfoil.commands.terminal.folder import Folder, OpenSale
 from counterfoil.commands.terminal.outcomes import CLERK, OPEN, PAID, Then, after_no, is_pin
 from counterfoil.commands.terminal.reading import Reading
 from counterfoil.commands.terminal.till import Till
@@ -97,7 +98,7 @@ class Desk:
                 self.till.sign_in(clerk["id"], pin)
             except ServerRefused as no:
                 if no.code == "wrong_token":
-                    raise _ended() from None
+                    raise ended() from None
                 say(after_no(no.code, no.facts, no.detail)[0] if no.code == "wrong_pin" else plain(no.detail))
             except Unavailable as error:
                 say(f"The server does not answer: {plain(error.detail)}.")
@@ -232,8 +233,7 @@ class Desk:
         if sale is None:
             return
         if sale.account != self.pairing.account:
-            detail = f"a sale of another shop is open in {self.folder.path}: pair this terminal with that shop, or use another folder"
-            raise Failure(detail, code="conflict", retry=Retry.CHANGE)
+            raise of_another_shop(self.folder)
         self.console.say(f"A sale of {sale.shown} was under way when the terminal stopped. Looking how it ended.")
         self._take_back(sale)
 
@@ -296,7 +296,7 @@ class Desk:
                 return call()
             except ServerRefused as no:
                 if no.code == "wrong_token":
-                    raise _ended() from None
+                    raise ended() from None
                 raise
             except Unavailable as error:
                 if once:
@@ -311,10 +311,6 @@ class Desk:
         if self._is_over:
             raise EOFError
         self.till.client.pause(PAUSE_S)
-
-
-def _ended() -> Failure:
-    return Failure("this till was ended, or paired with another device: pair it again", code="wrong_token", retry=Retry.CHANGE)
 
 
 def _shown(amount: int, currency: Currency) -> str:
