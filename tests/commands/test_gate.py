@@ -234,7 +234,7 @@ async def test_a_car_comes_in_and_goes_out_and_the_barrier_hears_of_both(lanes: 
     assert ran.said[1:] == ["Open.", "Left KAA123B: 20 min, 2.00 USD.", "Closed: nobody is inside with this"]
     assert ada.available() == 4_800
     came, left = lanes.controller.opened
-    assert (came["way"], came["stay"], came["passage"], came["plate"]) == ("in", stay["id"], stay["id"], "kaa 123b")
+    assert (came["way"], came["stay"], came["passage"], came["plate"]) == ("in", stay["id"], stay["id"], "KAA123B")
     assert (left["way"], left["stay"], left["plate"]) == ("out", stay["id"], "KAA123B")
     assert left["passage"] == lanes.controller.told[-1][0]["webhook-id"] != stay["id"]
 
@@ -399,8 +399,10 @@ async def test_the_command_itself_lets_a_car_in(lanes: Lanes, tmp_path: Path, mo
     monkeypatch.setattr("sys.stdin", io.StringIO("KAA 1\n"))
     argv: list[str | Path] = ["gate", "--data", lanes.path / "in", "--way", "in", "--car-park", "Market", "--barrier", lanes.controller.url]
     ran = await asyncio.to_thread(run, *argv, "--barrier-secret", secret)
+    assert "webhook-signature" in lanes.controller.told[0][0]
+    [(headers, _)] = lanes.controller.told
+    assert headers["webhook-id"] == lanes.controller.opened[0]["passage"]
     assert (ran.code, ran.out.splitlines()[1], ran.out.splitlines()[-1]) == (0, "Open.", "The gate is closed."), ran.err
-    assert len(lanes.controller.opened) == 1
 
 
 async def test_wrong_use_is_told_before_anybody_drives_up(lanes: Lanes, tmp_path: Path) -> None:

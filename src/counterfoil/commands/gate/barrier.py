@@ -43,9 +43,9 @@ class Barrier:
         self._clock = clock
         self._pause = pause
 
-    def open(self, passage: Passage) -> bool:
-        """Whether the controller says that it opens. A repeat for the same passage opens nothing more."""
-        told = {"event": "open", "way": passage.way, "passage": passage.id, "stay": passage.stay, "plate": passage.plate}
+    def open(self, passage: Passage, plate: str) -> bool:
+        """Whether the controller says that it opens; `plate` as the server has it, or "". A repeat for the same passage opens nothing more."""
+        told = {"event": "open", "way": passage.way, "passage": passage.id, "stay": passage.stay, "plate": plate}
         body = json.dumps(told, ensure_ascii=False).encode()
         for tried in range(ATTEMPTS):
             if tried:
@@ -55,7 +55,7 @@ class Barrier:
         return False
 
     def _told(self, id: str, body: bytes) -> bool:
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", "webhook-id": id}
         if self._secret is not None:
             headers |= sign([self._secret], message_id=id, timestamp_s=self._clock.now_ns() // NANOSECONDS, body=body)
         connection = self._connection()

@@ -101,7 +101,7 @@ class Lane:
         except ServerRefused as no:
             self._end(f"Closed: {plain(no.detail)}")
         else:
-            self._open(passage)
+            self._open(passage, stay)
             if stay["hold"] is not None:
                 link = f"{self.pairing.server}{stay['hold']['link']}"
                 self.console.say(f"To set {self._shown(stay['hold']['amount'])} aside: {link}")
@@ -134,7 +134,7 @@ class Lane:
         told, stay = None, self._answer(lambda: self._leave(passage))
         for _ in range(PATIENCE):
             if stay["may_leave"]:
-                self._open(passage)
+                self._open(passage, stay)
                 return f"Left{self._of(stay)}: {stay['minutes']} min, {self._shown(stay['fee'])}."
             if told != stay["asked"]["id"]:
                 told = stay["asked"]["id"]
@@ -155,8 +155,8 @@ class Lane:
 
     # Both
 
-    def _open(self, passage: Passage) -> None:
-        if self.barrier is None or self.barrier.open(passage):
+    def _open(self, passage: Passage, stay: Any) -> None:
+        if self.barrier is None or self.barrier.open(passage, stay["plate"] or ""):
             self.console.say("Open.")
         else:
             self.console.say("The barrier does not answer: open it by hand.")
