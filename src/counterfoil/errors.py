@@ -288,6 +288,22 @@ class AlreadyInside(Conflict):
     retry = Retry.CHANGE
 
 
+class PumpBusy(Conflict):
+    """A fill is open at this pump. It has to be ended first."""
+
+    retry = Retry.LATER
+
+
+class FillOutOfOrder(Conflict):
+    """This cannot follow what was reported of this fill before."""
+
+
+class FillContradicted(Conflict):
+    """The volume is not that of the totaliser, or not the one reported before. Read the pump again."""
+
+    retry = Retry.CHANGE
+
+
 class TooManyCards(Conflict):
     """An account has five cards at most. Take one of them away first."""
 

@@ -258,6 +258,7 @@ TAGS = (
     "people",
     "cards",
     "parking",
+    "fuel",
     "till",
     "tills",
     "tokens",

@@ -11,6 +11,8 @@ from counterfoil.acceptance.catalogue import Catalogue
 from counterfoil.acceptance.clerks import Clerks
 from counterfoil.acceptance.codes import Codes
 from counterfoil.acceptance.days import Days
+from counterfoil.acceptance.fuel.fills import Fills
+from counterfoil.acceptance.fuel.pumps import Pumps
 from counterfoil.acceptance.parking.parks import CarParks
 from counterfoil.acceptance.parking.stays import Stays
 from counterfoil.acceptance.sales import Sales
@@ -32,7 +34,7 @@ SHOP_CHANGED = "shop.changed"
 
 
 class Acceptance:
-    """Tills, clerks, goods, sales, days and codes of all merchants of a scheme, the cards that pay there, and car parks. `sign` is Ed25519 with the operator's key."""
+    """Tills, clerks, goods, sales, days and codes of all merchants of a scheme, the cards that pay there, car parks and pumps. `sign` is Ed25519 with the operator's key."""
 
     def __init__(
         self,
@@ -66,5 +68,7 @@ class Acceptance:
         )
         self.car_parks = CarParks(store=store, clock=clock)
         self.stays = Stays(sales=self.sales, cards=self.cards)
+        self.pumps = Pumps(store=store, clock=clock)
+        self.fills = Fills(sales=self.sales)
         self.days = Days(store=store, ledger=ledger, history=history, sales=self.sales, clerks=self.clerks, clock=clock, zone=zone)
         self.codes = Codes(origin=config.origin, currency=config.currency, region=config.region, sign=sign)

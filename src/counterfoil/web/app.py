@@ -29,6 +29,7 @@ from counterfoil.web.api.asking import AskingEndpoints
 from counterfoil.web.api.cards import CardEndpoints
 from counterfoil.web.api.countersignatures import CountersignatureEndpoints
 from counterfoil.web.api.events import EventEndpoints
+from counterfoil.web.api.fuel import FuelEndpoints
 from counterfoil.web.api.links import LinkEndpoints
 from counterfoil.web.api.merchants import MerchantEndpoints
 from counterfoil.web.api.messages import MessageEndpoints
@@ -222,6 +223,7 @@ def create_app(services: Services, telephones: Telephones | None = None) -> WebA
             guesses=guesses,
         ).endpoints(),
         *ParkingEndpoints(acceptance=services.acceptance, desk=desk).endpoints(),
+        *FuelEndpoints(acceptance=services.acceptance, desk=desk).endpoints(),
         *ProofEndpoints(
             payments=services.payments,
             receipts=services.receipts,

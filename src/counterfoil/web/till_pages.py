@@ -14,12 +14,14 @@ import io
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import segno
 from babel.dates import format_date
+from babel.numbers import format_decimal
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -65,6 +67,7 @@ class PayPages:
     ) -> None:
         self.parties = services.parties
         self.sales = services.acceptance.sales
+        self.fills = services.acceptance.fills
         self.codes = services.acceptance.codes
         self.region = services.config.region
         self.zone = ZoneInfo(services.config.time_zone)
@@ -127,6 +130,7 @@ class PayPages:
         language, currency = self._language(request), self.codes.currency
         when = standing.paid_at if standing.paid_at is not None else sale.made_at
         is_open = standing.state is SaleState.OPEN
+        fill = await self.fills.done(sale)
         if is_open:
             code = picture(self.codes.of_sale(sale, holder), language.text("QR code to pay %(name)s", name=holder.name))
         else:
@@ -148,6 +152,7 @@ class PayPages:
                 for line in sale.lines
             ],
             "total": language.money(sale.amount, currency),
+            "fuel": "" if fill is None else f"{_litres(language, fill.run.millilitres)} L × {language.money(fill.run.price, currency)}/L",
             "held": language.money(sale.amount, currency) if sale.hold and standing.state is SaleState.HELD else "",
             "taken": language.money(standing.captured, currency) if standing.captured else "",
             "refunded": language.money(standing.refunded, currency) if standing.refunded else "",
@@ -210,6 +215,10 @@ def _basic(asked: dict[str, str], address: str) -> dict[str, str]:
     if "request" in asked:
         return {"request": asked["request"]}
     return {"to": address} | {name: value for name, value in asked.items() if name in ("amount", "memo")}
+
+
+def _litres(language: Language, millilitres: int) -> str:
+    return format_decimal(Decimal(millilitres).scaleb(-3), format="#,##0.000", locale=language.locale)
 
 
 def _spaced(address: str) -> str:
