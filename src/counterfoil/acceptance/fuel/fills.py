@@ -3,9 +3,9 @@
     authorise ── somebody agrees ──> permit ──> the pump runs ── report: done ──> captured
         └──────────────── report: aborted ─────────┘                            released
 
-Nothing about money is kept here: the sale under the fill's id is asked each time. What is over is written down first, with the id
-of the order that ends the hold, then carried out; whatever a crash leaves between the two is made good when the fill is next
-looked at. A hold ends once, so nothing is ever taken twice. A pump that fell silent keeps its fill open, and takes no other one,
+Nothing about money is kept here: the sale under the fill's id is asked each time. What is over is written down first, then
+carried out; whatever a crash leaves between the two is made good when the fill is next looked at. A hold ends once, so nothing
+is ever taken twice. A pump that fell silent keeps its fill open, and takes no other one,
 until somebody has read its totaliser.
 """
 
@@ -32,7 +32,6 @@ from counterfoil.errors import (
     Malformed,
     NotFound,
     NotInThisState,
-    PaymentRefused,
     PumpBusy,
     Unavailable,
 )
@@ -56,7 +55,6 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
         id: also that of the sale that sets money aside.
         number: of the pump. It, `product` and the price in `run` are those that it was asked for under.
         until: the pump may run until then; None before it may.
-        ending: the order that takes what ran, or gives all back.
     """
 
     id: int
@@ -69,7 +67,6 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     asked_at: int
     until: int | None
     ended_at: int | None
-    ending: int | None
 
     @property
     def volume_max(self) -> int:
@@ -229,7 +226,7 @@ class Fills:
         return await self.look(await self._kept(fill, report, until), till)
 
     async def _kept(self, fill: Fill, report: Report, until: int | None) -> Fill:
-        now, ending = self.clock.now_ns(), new_id(self.clock)
+        now = self.clock.now_ns()
 
         def write(connection: Connection) -> Fill:
             row = _find(connection, fill.id)
@@ -241,7 +238,7 @@ class Fills:
                 if run.state is State.AUTHORISED:
                     values["until"] = until
                 if run.is_over:
-                    values |= {"ended_at": now, "ending": ending}
+                    values["ended_at"] = now
                 connection.execute(update(fills).where(fills.c.id == fill.id).values(values))
                 row = _find(connection, fill.id)
                 assert row is not None, fill.id
@@ -261,22 +258,14 @@ class Fills:
                 raise Unavailable from None
 
     async def _end(self, fill: Fill, sale: Sale, till: Till) -> None:
-        """Takes what ran, or gives all back."""
-        assert fill.ending is not None, fill.id
+        """Takes what ran, or gives all back. Of any number of tries one comes through: a hold ends once."""
         try:
             if fill.run.charge:
-                await self.sales.capture(sale, till, None, id=fill.ending, amount=fill.run.charge)
+                await self.sales.capture(sale, till, None, id=new_id(self.clock), amount=fill.run.charge)
             else:
-                await self.sales.release(sale, till, None, id=fill.ending)
+                await self.sales.release(sale, till, None, id=new_id(self.clock))
         except HoldNotOpen:  # it expired, or somebody ended it by hand: what is unpaid then is told
             pass
-        except PaymentRefused:  # of this order nothing will ever come: the next look takes another one
-            await self._renew(fill)
-            raise
-
-    async def _renew(self, fill: Fill) -> None:
-        again = update(fills).where(fills.c.id == fill.id, fills.c.ending == fill.ending).values(ending=new_id(self.clock))
-        await self.store.write(lambda connection: connection.execute(again))
 
 
 def _filled(fill: Fill, sale: tuple[Sale, Standing] | None) -> Filled:
@@ -308,5 +297,5 @@ def _fill(row: Row[Any]) -> Fill:
     run = Run(price=row.price, limit=row.amount_max, before=row.totaliser, state=State(row.state), millilitres=row.millilitres)
     return Fill(
         id=row.id, pump=row.pump, number=row.number, account=row.account, till=row.till, product=row.product, run=run,
-        asked_at=row.asked_at, until=row.until, ended_at=row.ended_at, ending=row.ending,
+        asked_at=row.asked_at, until=row.until, ended_at=row.ended_at,
     )  # fmt: skip

@@ -39,16 +39,13 @@ fills = Table(
     Column("asked_at", Nanoseconds, nullable=False),
     Column("until", Nanoseconds, nullable=True),
     Column("ended_at", Nanoseconds, nullable=True),
-    Column("ending", Id, nullable=True),
     CheckConstraint("state IN ('idle', 'authorised', 'dispensing', 'timed_out', 'done', 'aborted')", name="state_known"),
     CheckConstraint("(ended_at IS NULL) = (state NOT IN ('done', 'aborted'))", name="ended_when_over"),
-    CheckConstraint("(ended_at IS NULL) = (ending IS NULL)", name="ended_by_an_order"),
     CheckConstraint("millilitres >= 0", name="millilitres_not_negative"),
     Index("ix_fills_account", "account", "id"),
 )
 """The id is made at the station, and is also that of the sale that sets `amount_max` aside. Pump's number, product and price are
-those that it was asked for under. `totaliser`: before, in millilitres. `until`: the pump may run until then. `ending`: the order
-that takes what ran, or gives all back; whether it was carried out, the sale knows."""
+those that it was asked for under. `totaliser`: before, in millilitres. `until`: the pump may run until then."""
 
 is_open = fills.c.ended_at.is_(None)
 """Of a fill that may still run, or of which it is not known what ran."""
