@@ -90,6 +90,12 @@ def run(parsed: argparse.Namespace, output: Output) -> Answer:
 
         logs.configure(level=logging.WARNING)
         return gate.pair(parsed, output) if parsed.action == "pair" else gate.gate(parsed, output)
+    if parsed.command == "pump":
+        from counterfoil.commands import logs
+        from counterfoil.commands.pump import commands as pump
+
+        logs.configure(level=logging.WARNING)
+        return {"pair": pump.pair, "simulate": pump.simulate, None: pump.pump}[parsed.action](parsed, output)
     from counterfoil.commands import card, check, ledger, logs, scheme
     from counterfoil.commands.backup import backup
 

@@ -159,9 +159,9 @@ async def test_who_is_inside_is_listed_by_pages_and_counted(gate: Gate) -> None:
     stays = [await gate.enter() for _ in range(PAGE_SIZE_MAX + 2)]
     query = f"car_park={gate.park}"
     first = await gate.call("GET", "/v1/till/stays", query=query)
-    second = await gate.call("GET", "/v1/till/stays", query=f"{query}&cursor={first['next_cursor']}")
+    second = await gate.call("GET", "/v1/till/stays", query=f"{query}&cursor={first['next']}")
     assert [line["id"] for line in (*first["stays"], *second["stays"])] == [stay["id"] for stay in stays]
-    assert second["next_cursor"] is None
+    assert second["next"] is None
     [park] = (await gate.call("GET", "/v1/till/car-parks"))["car_parks"]
     assert (park["taken"], park["tariff"]) == (PAGE_SIZE_MAX + 2, TARIFF)
 
@@ -183,7 +183,7 @@ async def test_another_merchant_sees_and_moves_nothing(gate: Gate) -> None:
     assert (await other.refused("POST", f"/v1/till/stays/{stay['id']}/leave", {"passage": other.fresh()}))["code"] == "not_found"
     assert (await other.refused("POST", "/v1/till/stays", gate.entry()))["code"] == "not_found"
     assert (await other.refused("PUT", f"/v1/till/car-parks/{gate.park}", TERMS))["code"] == "id_reused"
-    assert await other.ok("GET", "/v1/till/stays", query=f"car_park={gate.park}") == {"stays": [], "next_cursor": None}
+    assert await other.ok("GET", "/v1/till/stays", query=f"car_park={gate.park}") == {"stays": [], "next": None}
 
 
 async def test_there_are_twenty_car_parks_at_most(gate: Gate) -> None:

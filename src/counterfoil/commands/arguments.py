@@ -135,6 +135,7 @@ def _scheme(commands: Commands[argparse.ArgumentParser]) -> None:
 
     machine_arguments.terminal(commands)
     machine_arguments.gate(commands)
+    machine_arguments.pump(commands)
 
     imports = group(commands, "import", "take over what another system has", "action")
     book = data(

@@ -44,9 +44,31 @@ def gate(commands: Commands[argparse.ArgumentParser]) -> None:
     _pair(command, "gate", folder)
 
 
-def _pair(program: argparse.ArgumentParser, name: str, folder: str) -> None:
+def pump(commands: Commands[argparse.ArgumentParser]) -> None:
+    folder = "the controller's own folder (default: ./pump)"
+    command = commands.add_parser(
+        "pump",
+        help="let a pump of a fuel station run for what was set aside, and take exactly what ran",
+        description="Let a pump of a fuel station run for what was set aside, and take exactly what ran. Pair it with the merchant first.",
+        epilog="Examples:\n  counterfoil pump --number 3 --at 127.0.0.1:9100",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(json=False, progress=None, action=None)
+    command.add_argument("--data", default="pump", metavar="DIR", help=folder)
+    command.add_argument("--number", type=int, default=1, metavar="N", help="the pump's number at the station (default: 1)")
+    command.add_argument("--at", default="127.0.0.1:9100", metavar="HOST:PORT", help="where the pump listens (default: 127.0.0.1:9100)")
+    actions = _pair(command, "pump", folder)
+    simulate = add(actions, "simulate", "a pump to try, whose driver you are", "pump simulate --port 9100")
+    simulate.add_argument("--port", type=int, default=9100, help="where it listens on this machine; 0 for a free one (default: 9100)")
+    simulate.add_argument(
+        "--data", default="simulated-pump", metavar="DIR", help="where it keeps its totaliser (default: ./simulated-pump)"
+    )
+
+
+def _pair(program: argparse.ArgumentParser, name: str, folder: str) -> Commands[argparse.ArgumentParser]:
+    actions = program.add_subparsers(dest="action", metavar="ACTION")
     pair = add(
-        program.add_subparsers(dest="action", metavar="ACTION"),
+        actions,
         "pair",
         "make this machine a till of a shop, with a code from the shop's wallet",
         f"{name} pair --server https://money.example.org --code 7K3M9QXR --label 'Desk 1'",
@@ -56,3 +78,4 @@ def _pair(program: argparse.ArgumentParser, name: str, folder: str) -> None:
     pair.add_argument("--code", required=True, help="works once, and for ten minutes")
     pair.add_argument("--label", required=True, help="what the shop's wallet calls this machine")
     pair.add_argument("--again", action="store_true", help="in place of the shop or till that it was paired with before")
+    return actions

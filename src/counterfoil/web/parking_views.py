@@ -161,7 +161,7 @@ class StaysView(msgspec.Struct, frozen=True):
     """Who is inside, in the order of coming."""
 
     stays: Annotated[list[StayLine], msgspec.Meta(description=f"at most {PAGE_SIZE_MAX}")]
-    next_cursor: Cursor | None
+    next: Cursor | None
 
 
 def tariff_of(view: TariffView) -> Tariff:
