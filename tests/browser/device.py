@@ -10,6 +10,7 @@ async with camera_browser(folder) as (browser, camera):
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from typing import Any, Literal
 
 import pytest
 import segno
-from playwright.async_api import Browser, BrowserContext, ViewportSize, async_playwright
+from playwright.async_api import Browser, BrowserContext, Error, ViewportSize, async_playwright
 
 PHONE: ViewportSize = {"width": 360, "height": 640}
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
@@ -72,10 +73,24 @@ async def device(
     context = await browser.new_context(**(given | options))
     if camera:
         await context.grant_permissions(["camera"])
+    told: list[str] = []
+    context.on("console", lambda message: told.append(f"{message.type}: {message.text}"))
+    context.on("requestfailed", lambda request: told.append(f"failed: {request.method} {request.url} {request.failure}"))
     try:
         yield context
+    except Exception:
+        await _tell_what_it_shows(context, told)
+        raise
     finally:
         await put_away(context)
+
+
+async def _tell_what_it_shows(context: BrowserContext, told: list[str]) -> None:
+    """For whoever reads why a test failed: what the pages say, and what the browser had to say last."""
+    for page in context.pages:
+        with contextlib.suppress(Error):
+            print(f"\n{page.url} showed:\n{await page.locator('body').inner_text(timeout=2_000)}")
+    print("\n".join(["The browser said last:", *told[-20:]]))
 
 
 async def put_away(context: BrowserContext) -> None:
