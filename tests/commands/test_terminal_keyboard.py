@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -36,8 +39,9 @@ os.read({go}, 1)
 class Screen:
     """A person before a terminal."""
 
-    def __init__(self, terminal: int, go: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, terminal: int, name: str, go: int, process: subprocess.Popen[bytes]) -> None:
         self.terminal = terminal
+        self._name = name
         self.process = process
         self.seen = ""
         self._go = go
@@ -49,6 +53,16 @@ class Screen:
     def type(self, text: str) -> None:
         os.write(self.terminal, text.encode())
 
+    def type_too_early(self, text: str) -> None:
+        """On return the terminal has it, and has shown it or not: keys take a moment on their way there."""
+        self.type(text)
+        terminal = os.open(self._name, os.O_RDWR | os.O_NOCTTY)
+        try:
+            while struct.unpack("i", fcntl.ioctl(terminal, termios.FIONREAD, bytes(4)))[0] < len(text):
+                time.sleep(0.001)
+        finally:
+            os.close(terminal)
+
     def go_on(self) -> None:
         os.write(self._go, b"g")
 
@@ -59,6 +73,7 @@ class Screen:
 @pytest.fixture
 def screen() -> Iterator[Screen]:
     ours, theirs = pty.openpty()
+    name = os.ttyname(theirs)
     go_theirs, go_ours = os.pipe()
     with contextlib.ExitStack() as stack:
         for each in (ours, go_ours):
@@ -71,24 +86,24 @@ def screen() -> Iterator[Screen]:
         os.close(go_theirs)
         stack.callback(process.wait)
         stack.callback(process.kill)
-        yield Screen(ours, go_ours, process)
+        yield Screen(ours, name, go_ours, process)
 
 
 def test_what_is_typed_too_early_is_neither_shown_nor_an_answer(screen: Screen) -> None:
     screen.wait_for("nobody is asked")
-    screen.type("7391\n")
+    screen.type_too_early("7391\n")
     screen.go_on()
     screen.wait_for("Amount: ")
     screen.type("12.50\n")
     screen.wait_for("amount=12.50")
     screen.wait_for("nobody is asked again")
-    screen.type("4682\n")
+    screen.type_too_early("4682\n")
     screen.go_on()
     screen.wait_for("PIN: ")
     screen.type("90817263\n")
     screen.wait_for("length=8")
     screen.wait_for("nobody is asked any more")
-    screen.type("5555\n")
+    screen.type_too_early("5555\n")
     assert not screen.shows_what_is_typed()
     screen.go_on()
     screen.wait_for("end")
@@ -101,5 +116,6 @@ def test_the_terminal_is_as_it_was_after_ctrl_c(screen: Screen) -> None:
     screen.wait_for("nobody is asked")
     assert not screen.shows_what_is_typed()
     os.kill(screen.process.pid, signal.SIGINT)
+    screen.go_on()  # a signal that came just before it began to read interrupts nothing: it is heard when the read is over
     screen.wait_for("KeyboardInterrupt")
     assert screen.shows_what_is_typed()
