@@ -34,7 +34,7 @@ def import_all_tables() -> None:
 
 CASTS = re.compile(r"::(text\[\]|text|character varying)")
 """PostgreSQL writes them elsewhere in a CHECK that was there when its column's collation was set, and means the same."""
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013", "0014", "0015", "0016")
+REVISIONS = tuple(f"{number:04}" for number in range(1, 18))
 """All but the newest."""
 
 

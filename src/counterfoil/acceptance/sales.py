@@ -19,7 +19,7 @@ from counterfoil.acceptance.standing import Standings
 from counterfoil.acceptance.tables import sale_actions, sales
 from counterfoil.acceptance.types import Clerk, Line, Sale, SaleState, Standing, Till
 from counterfoil.clock import NANOSECONDS, Clock
-from counterfoil.errors import IdReused, Malformed, NotFound, NotInThisState
+from counterfoil.errors import IdReused, Malformed, NotFound, NotInThisState, Unavailable
 from counterfoil.ids import id_text, parse_id
 from counterfoil.money import AMOUNT_MAX, check_amount
 from counterfoil.parties.journal import send_sms
@@ -81,8 +81,7 @@ class Sales:
     ) -> tuple[Sale, Standing]:
         """Keeps a sale and asks for its amount. A repeat answers the same; another sale under the same id is IdReused.
 
-        `made_at` (ns) may lie seven days back: a sale made without a network. Malformed names what is wrong; PayeeCannotReceive
-        and PayeeLimitExceeded when the shop's account could not take the money.
+        `made_at` (ns) may lie seven days back: a sale made without a network. Malformed names what is wrong; and as `check_asker`.
         """
         lines, now = _checked_lines(lines, amount), self.clock.now_ns()
         check_made_at(made_at, now)
@@ -106,7 +105,7 @@ class Sales:
             "expires_at": expires_at // 1_000_000 * 1_000_000,
         }
         if await self.store.read(lambda connection: _find(connection, id)) is None:
-            self.parties.check_payee(await self.parties.holder(till.account), amount)
+            await self.check_asker(till.account, amount)
 
         def write(connection: Connection) -> tuple[Row[tuple[object, ...]], bool]:
             row = _find(connection, id)
@@ -130,6 +129,14 @@ class Sales:
         if is_new:
             self._tell(sale)
         return sale, standing
+
+    async def check_asker(self, account: int, amount: int) -> None:
+        """Raises what refuses a sale over `amount` at this account now, before anything is kept for it.
+
+        AccountFrozen, PartyClosed; PayeeCannotReceive and PayeeLimitExceeded when it could not take the money.
+        """
+        with await self.parties.admit(account_id=account, amount=0):
+            self.parties.check_payee(await self.parties.holder(account), amount)
 
     async def standing(self, sale: Sale) -> Standing:
         """How it stands with a sale. Asks for its amount first where that was left undone."""
@@ -177,6 +184,14 @@ class Sales:
         await self.requests.cancel(sale.id, sale.account)
         self._tell(sale)
         return (await self.standings.of([sale]))[sale.id]
+
+    async def take_back(self, sale: Sale) -> None:
+        """Nobody can pay an open sale any more, unless somebody has already. Unavailable while somebody does: look again."""
+        try:
+            await self.cancel(sale)
+        except NotInThisState:
+            if (await self.standing(sale)).state is SaleState.OPEN:
+                raise Unavailable from None
 
     async def refund(self, sale: Sale, till: Till, clerk: Clerk, *, id: int, amount: int, memo: str) -> Standing:
         """Gives back what was paid, in full or in part. A repeat gives back nothing more. As `Payments.pay`, and NotInThisState."""

@@ -20,6 +20,7 @@ from counterfoil.acceptance.fuel.pumps import Product, Pump
 from counterfoil.acceptance.types import SaleState, Till
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import (
+    AccountFrozen,
     AlreadyTaken,
     FillContradicted,
     FillOutOfOrder,
@@ -296,6 +297,14 @@ async def test_what_could_not_be_taken_at_once_is_taken_when_somebody_looks_agai
     await staff.unfreeze(freeze.id, reason="the court again", by=scheme.supervisors[1])
     filled = await station.fills.look(fill, station.till)
     assert (filled.unpaid, ada.balance(), ada.available()) == (0, FUNDS - 1_799, FUNDS - 1_799)
+
+
+async def test_a_station_that_may_not_take_money_keeps_no_fill(station: Station) -> None:
+    scheme, staff = station.scheme, station.scheme.services.parties.staff
+    await staff.freeze(new_id(scheme.clock), station.shop.party, reason="a court", by=scheme.supervisors[0], lifetime_s=HOUR)
+    with pytest.raises(AccountFrozen):
+        await station.ask()
+    assert await station.fills.list(station.shop.account) == []
 
 
 async def test_a_hold_that_was_given_back_by_hand_permits_nothing(station: Station) -> None:

@@ -13,15 +13,19 @@ from pathlib import Path
 import msgspec
 import pytest
 import pytest_asyncio
+from alembic import command
+from sqlalchemy import Connection, select
 
 from counterfoil.acceptance.parking.parks import CarPark
 from counterfoil.acceptance.parking.stays import Parked, Stay
+from counterfoil.acceptance.parking.tables import stay_charges
 from counterfoil.acceptance.parking.tariff import Band, Tariff, fee
 from counterfoil.acceptance.types import Clerk, Right, Sale, SaleState, Till
 from counterfoil.clock import NANOSECONDS
-from counterfoil.errors import AlreadyInside, CarParkFull, NotInThisState, Unavailable
+from counterfoil.errors import AccountFrozen, AlreadyInside, CarParkFull, NotInThisState, Unavailable
 from counterfoil.ids import new_id
 from counterfoil.payments.orders import OrderKind
+from counterfoil.store.migrations import configuration
 from tests.scheme import Person, Scheme, opened
 
 TARIFF = Tariff(free_minutes=10, bands=(Band(60, 200), Band(30, 50)), day_cap=1_000, lost_ticket=700)
@@ -324,6 +328,55 @@ async def test_a_clerk_who_gives_it_back_at_that_moment_is_no_failure_of_the_gat
         assert (answer.settled, answer.due) == ((200, 0) if isinstance(given, BaseException) else (0, 200))
         if answer.due:
             await gate.stays.let_out(answer.stay, gate.till, gate.clerk, passage=new_id(gate.scheme.clock), reason="Given back")
+
+
+async def test_an_entry_whose_hold_is_refused_leaves_nobody_inside(gate: Gate) -> None:
+    scheme, staff = gate.scheme, gate.scheme.services.parties.staff
+    await staff.freeze(new_id(scheme.clock), gate.shop.party, reason="a court", by=scheme.supervisors[0], lifetime_s=3_600)
+    with pytest.raises(AccountFrozen):
+        await gate.enter(hold=True, plate="AA 1")
+    assert await gate.stays.inside(gate.shop.account, gate.park.id) == []
+
+
+async def test_what_was_asked_for_last_is_known_also_when_the_clock_goes_back(gate: Gate) -> None:
+    stay = (await gate.enter()).stay
+    gate.wait(30)
+    first = (await gate.stays.charge(stay, gate.till)).asked
+    gate.wait(-5)
+    second = (await gate.stays.charge(stay, gate.till)).asked
+    third = (await gate.stays.charge(stay, gate.till)).asked
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first[1].id != second[1].id == third[1].id
+    assert (await gate.acceptance.sales.standing(first[1])).state is SaleState.CANCELLED
+
+
+async def test_charges_of_before_they_had_numbers_get_them_in_the_order_of_their_ids(gate: Gate, request: pytest.FixtureRequest) -> None:
+    store, query = (
+        gate.scheme.services.store,
+        select(stay_charges.c.id, stay_charges.c.number).order_by(stay_charges.c.stay, stay_charges.c.id),
+    )
+    for _ in range(2):
+        stay = (await gate.enter()).stay
+        for _ in range(3):
+            gate.wait(30)
+            await gate.stays.charge(stay, gate.till)
+    kept = await store.read(lambda connection: connection.execute(query).all())
+
+    def go_back_and_on(connection: Connection) -> None:
+        for statement in (
+            "DROP INDEX ix_stay_charges_stay",
+            "ALTER TABLE stay_charges DROP COLUMN number",
+            "CREATE INDEX ix_stay_charges_stay ON stay_charges (stay)",
+            "UPDATE alembic_version SET version_num = '0017'",
+        ):
+            connection.exec_driver_sql(statement)
+        command.upgrade(configuration(connection), "0018")
+
+    await store.write(go_back_and_on)
+    assert [row.number for row in kept] == [1, 2, 3, 1, 2, 3]
+    assert await store.read(lambda connection: connection.execute(query).all()) == kept
 
 
 async def test_who_is_inside_keeps_the_prices_of_the_entry(gate: Gate) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from counterfoil.acceptance.fuel import pumps
 from counterfoil.acceptance.fuel.pump import Event, Report, Run, State, begun, cost, step, volume_limit
+from counterfoil.acceptance.fuel.pumps import Pump
 from counterfoil.acceptance.fuel.tables import fills, is_open
 from counterfoil.acceptance.sales import Sales, is_final
 from counterfoil.acceptance.types import Line, Sale, SaleState, Standing, Till
@@ -104,17 +105,19 @@ class Fills:
         content = msgspec.json.encode([id_text(till.account), id_text(pump), product, amount, totaliser])
         content_hash, now = hashlib.sha256(content).digest(), self.clock.now_ns()
 
+        def wanted(connection: Connection) -> tuple[Pump, Run]:
+            at = pumps.found(connection, pump, till.account)
+            if amount is not None and amount > at.full_tank:
+                raise Malformed("amount", f"must be at most {at.full_tank}")
+            return at, begun(price=at.product(product).price, limit=at.full_tank if amount is None else amount, before=totaliser)
+
         def write(connection: Connection) -> Row[Any]:
             row = _find(connection, id)
             if row is not None:
                 return row
             if is_known(connection, id):
                 raise IdReused
-            at = pumps.found(connection, pump, till.account)
-            wanted = at.full_tank if amount is None else amount
-            if wanted > at.full_tank:
-                raise Malformed("amount", f"must be at most {at.full_tank}")
-            run = begun(price=at.product(product).price, limit=wanted, before=totaliser)
+            at, run = wanted(connection)
             _check_pump(connection, pump, totaliser)
             values = {
                 "id": id, "pump": pump, "number": at.number, "account": till.account, "till": till.id, "product": product,
@@ -125,6 +128,9 @@ class Fills:
             assert row is not None, id
             return row
 
+        if await self.store.read(lambda connection: _find(connection, id)) is None:
+            _, run = await self.store.read(wanted)
+            await self.sales.check_asker(till.account, run.limit)
         for fill in await self._waiting(till.account, pump):
             if fill.id != id:
                 await self.look(fill, till)  # that nobody can agree to any more is found out by looking
@@ -176,7 +182,7 @@ class Fills:
                     fill = await self._kept(fill, Report(event=Event.ABORTED), None)
                 return _filled(fill, (sale, standing))
             if standing.state is SaleState.OPEN:
-                await self._take_back(sale)
+                await self.sales.take_back(sale)
             elif standing.state is SaleState.HELD:
                 await self._end(fill, sale, till)
             else:
@@ -249,13 +255,6 @@ class Fills:
     async def _ask(self, fill: Fill, till: Till) -> None:
         line = Line(f"{fill.product} · {fill.number}", fill.run.limit, 1)
         await self.sales.make(till, None, id=fill.id, lines=[line], amount=fill.run.limit, hold=True, made_at=fill.asked_at)
-
-    async def _take_back(self, sale: Sale) -> None:
-        try:
-            await self.sales.cancel(sale)
-        except NotInThisState:
-            if (await self.sales.standing(sale)).state is SaleState.OPEN:  # somebody agrees at this moment
-                raise Unavailable from None
 
     async def _end(self, fill: Fill, sale: Sale, till: Till) -> None:
         """Takes what ran, or gives all back. Of any number of tries one comes through: a hold ends once."""

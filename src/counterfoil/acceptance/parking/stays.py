@@ -138,6 +138,9 @@ class Stays:
         }  # fmt: skip
         mark = None if plate is None else marks.of_plate(plate)
         read = None if tap is None else self.cards.read(*tap)
+        wanted = await self.store.read(lambda connection: _hold_wanted(connection, id, car_park, till.account)) if hold else 0
+        if wanted:
+            await self.sales.check_asker(till.account, wanted)
 
         def write(connection: Connection) -> Row[Any]:
             row = _find(connection, id)
@@ -239,7 +242,7 @@ class Stays:
                     await self._ask(stay, till, last)
                     continue
             if parked.asked is not None:
-                await self._take_back(parked.asked[1])
+                await self.sales.take_back(parked.asked[1])
             await self._begin(stay, till, "sale", parked.due, at, after=last)
         raise Unavailable
 
@@ -257,7 +260,7 @@ class Stays:
         if parked.due:
             return await self.charge(stay, till, at=at)
         if parked.asked is not None:  # for something that was taken otherwise since
-            await self._take_back(parked.asked[1])
+            await self.sales.take_back(parked.asked[1])
         return await self._end(parked, passage, at, "")
 
     async def let_out(self, stay: Stay, till: Till, clerk: Clerk, *, passage: int, reason: str, at: int | None = None) -> Parked:
@@ -298,7 +301,7 @@ class Stays:
                 return parked
             sale, standing = parked.entry
             if standing.state is SaleState.OPEN:
-                await self._take_back(sale)
+                await self.sales.take_back(sale)
             elif standing.state is SaleState.HELD:
                 await self._take(parked, till, clerk)
             else:
@@ -323,23 +326,17 @@ class Stays:
     def _still_due(self, parked: Parked, charge: Charge) -> bool:
         return charge.amount == max(0, fee_of(parked.stay, charge.at) - parked.settled - parked.held)
 
-    async def _take_back(self, sale: Sale) -> None:
-        try:
-            await self.sales.cancel(sale)
-        except NotInThisState:
-            if (await self.sales.standing(sale)).state is SaleState.OPEN:  # being paid at this moment
-                raise Unavailable from None
-
     async def _begin(self, stay: Stay, till: Till, kind: str, amount: int, at: int, *, after: Charge | None) -> Charge:
         """Writes down a new try, unless another one was written since `after`: then that."""
         values = {"id": new_id(self.clock), "stay": stay.id, "till": till.id, "kind": kind, "amount": amount, "at": at}
 
         def write(connection: Connection) -> Charge:
-            of_kind = [charge for charge in _charges(connection, stay.id) if charge.kind == kind]
-            if not of_kind or (after is not None and of_kind[-1].id == after.id):
-                connection.execute(insert(stay_charges), values)
-                of_kind = [charge for charge in _charges(connection, stay.id) if charge.kind == kind]
-            return of_kind[-1]
+            before = _charges(connection, stay.id)
+            of_kind = [charge for charge in before if charge.kind == kind]
+            if of_kind and (after is None or of_kind[-1].id != after.id):
+                return of_kind[-1]
+            connection.execute(insert(stay_charges), values | {"number": len(before) + 1})
+            return _charges(connection, stay.id)[-1]
 
         return await self.store.write(write)
 
@@ -392,8 +389,13 @@ def _find(connection: Connection, id: int) -> Row[Any] | None:
     return connection.execute(select(stays).where(stays.c.id == id)).first()
 
 
+def _hold_wanted(connection: Connection, id: int, car_park: int, account: int) -> int:
+    """What a new stay there would set aside; 0 for one that is known already."""
+    return 0 if _find(connection, id) is not None else parks.found(connection, car_park, account).hold
+
+
 def _charges(connection: Connection, stay: int) -> list[Charge]:
-    query = select(stay_charges).where(stay_charges.c.stay == stay).order_by(stay_charges.c.id)
+    query = select(stay_charges).where(stay_charges.c.stay == stay).order_by(stay_charges.c.number)
     return [Charge(id=row.id, kind=row.kind, amount=row.amount, at=row.at) for row in connection.execute(query)]
 
 

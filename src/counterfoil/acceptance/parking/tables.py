@@ -58,13 +58,14 @@ stay_charges = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("stay", Id, ForeignKey("stays.id"), nullable=False),
+    Column("number", Integer, nullable=False),
     Column("till", Id, ForeignKey("tills.id"), nullable=False),
     Column("kind", String(7), nullable=False),
     Column("amount", Amount, nullable=False),
     Column("at", Nanoseconds, nullable=False),
     CheckConstraint("kind IN ('sale', 'capture')", name="kind_known"),
     CheckConstraint("amount >= 0", name="amount_not_negative"),
-    Index("ix_stay_charges_stay", "stay"),
+    Index("ix_stay_charges_stay", "stay", "number", unique=True),
 )
-"""Each try to settle a stay, written before it is carried out: a sale that asks for `amount`, or the capture of so much of
+"""Each try to settle a stay, under the next `number` of it, written before it is carried out: a sale that asks for `amount`, or the capture of so much of
 what is held (0: all of it goes back). `at`: the moment that the fee was reckoned for. Whether it was paid, the sale knows."""
