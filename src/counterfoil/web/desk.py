@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from counterfoil.acceptance.service import Acceptance
 from counterfoil.acceptance.types import Clerk, Right, Sale, Standing, Till
+from counterfoil.errors import AccountFrozen, PartyClosed, PayeeCannotReceive, PayeeLimitExceeded
 from counterfoil.parties.service import Parties
 from counterfoil.web.access import Principal
 from counterfoil.web.incoming import Incoming
 from counterfoil.web.till_views import SaleView, sale_view
 
 CLERK_HEADER = "counterfoil-clerk"
+ASKING = (PayeeCannotReceive, PayeeLimitExceeded, AccountFrozen, PartyClosed)
+"""What refuses a sale that is to be made."""
 
 
 class Desk:

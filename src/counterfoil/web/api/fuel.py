@@ -6,7 +6,6 @@ from counterfoil.acceptance.fuel.fills import Filled
 from counterfoil.acceptance.service import Acceptance
 from counterfoil.acceptance.types import Right
 from counterfoil.errors import (
-    AccountFrozen,
     AlreadyTaken,
     FeeAboveMaximum,
     FillContradicted,
@@ -17,16 +16,13 @@ from counterfoil.errors import (
     NotFound,
     NotInThisState,
     OrderExpired,
-    PartyClosed,
-    PayeeCannotReceive,
-    PayeeLimitExceeded,
     PaymentRefused,
     PumpBusy,
     TooLarge,
 )
 from counterfoil.parties.tokens import Scope
 from counterfoil.web.access import Principal, server
-from counterfoil.web.desk import Desk
+from counterfoil.web.desk import ASKING, Desk
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.fuel_views import (
     FillBody,
@@ -58,9 +54,8 @@ class FuelEndpoints:
     def endpoints(self) -> list[Endpoint]:
         till, tag, pumps, fills = server(Scope.TILL), "fuel", "/v1/till/pumps", "/v1/till/fills"
         changing = (NotAuthenticated, Forbidden, AlreadyTaken, IdReused, TooLarge)
-        incoming = (PayeeCannotReceive, PayeeLimitExceeded, AccountFrozen, PartyClosed)
-        asking = (Forbidden, NotFound, PumpBusy, FillContradicted, IdReused, *incoming)
-        ending = (Forbidden, IdReused, NotInThisState, OrderExpired, PaymentRefused, FeeAboveMaximum, *incoming)
+        asking = (Forbidden, NotFound, PumpBusy, FillContradicted, IdReused, *ASKING)
+        ending = (Forbidden, IdReused, NotInThisState, OrderExpired, PaymentRefused, FeeAboveMaximum, *ASKING)
         reporting = (FillOutOfOrder, FillContradicted, *ending)
         return [
             Endpoint("PUT", f"{pumps}/{{id}}", self.put_pump, access=till, errors=changing, tag=tag),

@@ -7,7 +7,6 @@ from counterfoil.acceptance.parking.stays import PAGE_SIZE_MAX, Parked
 from counterfoil.acceptance.service import Acceptance
 from counterfoil.acceptance.types import Right
 from counterfoil.errors import (
-    AccountFrozen,
     AlreadyInside,
     CardLocked,
     CardUnknown,
@@ -20,9 +19,6 @@ from counterfoil.errors import (
     NotFound,
     NotInThisState,
     OrderExpired,
-    PartyClosed,
-    PayeeCannotReceive,
-    PayeeLimitExceeded,
     PaymentRefused,
     TapUsed,
     TooLarge,
@@ -30,7 +26,7 @@ from counterfoil.errors import (
 from counterfoil.moments import moment_text
 from counterfoil.parties.tokens import Scope
 from counterfoil.web.access import Principal, server
-from counterfoil.web.desk import Desk
+from counterfoil.web.desk import ASKING, Desk
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.incoming import Incoming
 from counterfoil.web.parking_views import (
@@ -63,10 +59,9 @@ class ParkingEndpoints:
     def endpoints(self) -> list[Endpoint]:
         gate, tag, stay, parks = server(Scope.TILL), "parking", "/v1/till/stays/{id}", "/v1/till/car-parks"
         signed_in = (NotAuthenticated, Forbidden)
-        incoming = (PayeeCannotReceive, PayeeLimitExceeded, AccountFrozen, PartyClosed)
         tapping = (CardUnknown, CardLocked, TapUsed)
-        entering = (Forbidden, NotFound, CarParkFull, AlreadyInside, IdReused, *tapping, *incoming)
-        leaving = (*signed_in, IdReused, NotInThisState, OrderExpired, PaymentRefused, FeeAboveMaximum, *incoming)
+        entering = (Forbidden, NotFound, CarParkFull, AlreadyInside, IdReused, *tapping, *ASKING)
+        leaving = (*signed_in, IdReused, NotInThisState, OrderExpired, PaymentRefused, FeeAboveMaximum, *ASKING)
         return [
             Endpoint("PUT", f"{parks}/{{id}}", self.put_car_park, access=gate, errors=(*signed_in, IdReused, TooLarge), tag=tag),
             Endpoint("GET", parks, self.list_car_parks, access=gate, errors=(Forbidden,), tag=tag),
@@ -74,7 +69,7 @@ class ParkingEndpoints:
             Endpoint("GET", "/v1/till/stays", self.list_stays, access=gate, errors=(Forbidden,), tag=tag),
             Endpoint("POST", "/v1/till/stays/find", self.find, access=gate, errors=(Forbidden, NotFound, *tapping), tag=tag),
             Endpoint("GET", stay, self.stay, access=gate, errors=(Forbidden,), tag=tag),
-            Endpoint("POST", f"{stay}/charge", self.charge, access=gate, errors=(Forbidden, *incoming), tag=tag),
+            Endpoint("POST", f"{stay}/charge", self.charge, access=gate, errors=(Forbidden, *ASKING), tag=tag),
             Endpoint("POST", f"{stay}/leave", self.leave, access=gate, errors=leaving, tag=tag),
             Endpoint("POST", f"{stay}/let-out", self.let_out, access=gate, errors=leaving, tag=tag),
             Endpoint("POST", f"{stay}/lost-ticket", self.lose_ticket, access=gate, errors=(*signed_in, NotInThisState), tag=tag),

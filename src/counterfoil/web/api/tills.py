@@ -27,7 +27,6 @@ from counterfoil.errors import (
     OrderExpired,
     PartyClosed,
     PayeeCannotReceive,
-    PayeeLimitExceeded,
     PaymentRefused,
     PinLocked,
     PinNotAllowed,
@@ -48,7 +47,7 @@ from counterfoil.payments.feed import Feed
 from counterfoil.web.access import HOLDER, PUBLIC, Principal, server
 from counterfoil.web.api.events import MEDIA_TYPE
 from counterfoil.web.card_views import CardAnswersBody, CardAskedView, CardCommandView, CardPinBody, TapBody, asked_view
-from counterfoil.web.desk import CLERK_HEADER, Desk
+from counterfoil.web.desk import ASKING, CLERK_HEADER, Desk
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.guesses import Guesses
 from counterfoil.web.incoming import Answer, Incoming
@@ -125,7 +124,6 @@ class TillEndpoints:
         moving = (*signed_in, IdReused, NotInThisState, OrderExpired, PaymentRefused)
         about_hold = (*moving, HoldNotOpen, AboveHold, FeeAboveMaximum)
         outgoing = (InsufficientFunds, LimitExceeded, AccountFrozen, RecoveryWaiting, PartyClosed, PayeeCannotReceive)
-        incoming = (PayeeCannotReceive, PayeeLimitExceeded, AccountFrozen, PartyClosed)
         adding = (Forbidden, IdReused, TooLarge)
         tapping = (CardUnknown, CardLocked, TapUsed, NotInThisState)
         proving = (NotFound, OrderExpired, CardNotHere)
@@ -145,7 +143,7 @@ class TillEndpoints:
             Endpoint("POST", "/v1/till/sign-out", self.sign_out, access=till, status=204, tag="till"),
             Endpoint("GET", "/v1/till/goods", self.list_goods, access=till, errors=signed_in, tag="till"),
             Endpoint("PUT", "/v1/till/goods/{id}", self.put_goods, access=till, errors=(*signed_in, IdReused, TooLarge), tag="till"),
-            Endpoint("POST", "/v1/till/sales", self.sell, access=till, errors=(*signed_in, *incoming, IdReused, NotFound), tag="till"),
+            Endpoint("POST", "/v1/till/sales", self.sell, access=till, errors=(*signed_in, *ASKING, IdReused, NotFound), tag="till"),
             Endpoint("GET", "/v1/till/sales", self.list_sales, access=till, errors=signed_in, tag="till"),
             Endpoint("GET", sale, self.sale, access=till, errors=signed_in, tag="till"),
             Endpoint("POST", f"{sale}/cancel", self.cancel, access=till, errors=(*signed_in, NotInThisState), tag="till"),
