@@ -24,6 +24,7 @@ from counterfoil.commands.pump.folder import Folder
 from counterfoil.commands.pump.protocol import Line, Status
 from counterfoil.commands.pump.simulator import Pump, Serving
 from counterfoil.errors import Unavailable
+from counterfoil.ids import new_id
 from tests.commands.counter import Killed, Network, Steps
 from tests.commands.desk import Desk, run
 from tests.scheme import Person
@@ -63,16 +64,6 @@ class Cut(Line):
             return super()._exchange(line)
 
 
-class Said:
-    """What the controller has told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-
 class Forecourt:
     """One pump of a station, its controller, and a driver who does the next thing as soon as it is possible."""
 
@@ -83,14 +74,14 @@ class Forecourt:
         self.pump = pump
         self.serving = serving
         self.server = f"http://127.0.0.1:{shop.site.port}"
-        self.said = Said()
+        self.said: list[str] = []
 
     def controller(self, *, network: Steps | None = None, disk: Steps | None = None, line: Steps | None = None) -> Controller:
         folder, client = Dying(self.path, disk or Steps()), Network(self.server, network or Steps())
         pairing = folder.paired()
         return Controller(
             folder=folder, pairing=pairing, till=Caller(client, pairing.token), line=Cut(self.serving.address, line or Steps()),
-            console=self.said, clock=SystemClock(), number=NUMBER,
+            say=self.said.append, clock=SystemClock(), number=NUMBER,
         )  # fmt: skip
 
     def start(self, **steps: Steps) -> Controller:
@@ -202,8 +193,8 @@ async def test_a_driver_chooses_agrees_fills_up_and_has_paid_for_what_ran(foreco
     fill = await forecourt.fill_up(ada, 2_500)
     assert (fill["state"], fill["millilitres"], fill["charge"], fill["unpaid"]) == ("done", 2_500, cost(2_500, PRICE), 0)
     assert (ada.balance(), ada.available()) == (50_000 - 4_498, 50_000 - 4_498)
-    assert forecourt.said.lines[-1] == "2.500 L Diesel: 44.98 USD."
-    assert any(line.startswith(f"Asked for 90.00 USD at {forecourt.server}/pay/") for line in forecourt.said.lines)
+    assert forecourt.said[-1] == "2.500 L Diesel: 44.98 USD."
+    assert any(line.startswith(f"Asked for 90.00 USD at {forecourt.server}/pay/") for line in forecourt.said)
     assert forecourt.pump.totaliser == 1_002_500
 
 
@@ -239,7 +230,7 @@ async def test_what_the_station_does_not_sell_is_refused_at_the_pump_once(foreco
     for _ in range(3):
         await asyncio.to_thread(controller.round)
     controller.line.close()
-    assert [line for line in forecourt.said.lines if line.startswith("Refused")] == ["Refused: this pump does not give this product"]
+    assert [line for line in forecourt.said if line.startswith("Refused")] == ["Refused: this pump does not give this product"]
     assert (forecourt.pump.shown, forecourt.pump.wanted) == ("this pump does not give this product", None)
 
 
@@ -293,6 +284,31 @@ async def test_a_pump_that_does_not_answer_is_told_as_silent_and_waited_for(fore
         await asyncio.to_thread(controller.round)
     controller.line.close()
     assert ((await forecourt.fills())[-1]["state"], ada.balance()) == ("done", 50_000 - PRICE)
+
+
+async def test_a_refusal_while_a_fill_is_under_way_forgets_no_fill(forecourt: Forecourt) -> None:
+    """Such as of a shop that is frozen meanwhile: what ran is taken as soon as it may be."""
+    scheme, staff = forecourt.site.scheme, forecourt.site.services.parties.staff
+    ada = await scheme.customer("Ada", funds=50_000)
+    forecourt.pump.choose("Diesel")
+    controller = await asyncio.to_thread(forecourt.start)
+    await asyncio.to_thread(controller.round)
+    await forecourt.agree(ada)
+    for _ in range(2):
+        await asyncio.to_thread(controller.round)
+    forecourt.pump.lift()
+    forecourt.pump.run(1_000)
+    forecourt.pump.hang_up()
+    by, other = scheme.supervisors[:2]
+    freeze = await staff.freeze(new_id(scheme.clock), forecourt.shop.shop.party, reason="a court", by=by, lifetime_s=3_600)
+    for _ in range(3):
+        await asyncio.to_thread(controller.round)
+    assert (controller.folder.fill() is None, ada.balance()) == (False, 50_000)
+    await staff.unfreeze(freeze.id, reason="the court again", by=other)
+    for _ in range(2):
+        await asyncio.to_thread(controller.round)
+    controller.line.close()
+    assert (controller.folder.fill(), ada.balance()) == (None, 50_000 - PRICE)
 
 
 async def test_a_pump_that_contradicts_its_totaliser_is_for_somebody_to_read(forecourt: Forecourt) -> None:

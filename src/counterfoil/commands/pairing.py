@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,10 +20,11 @@ from counterfoil.clock import SystemClock
 from counterfoil.commands import private_file
 from counterfoil.commands.client import ATTEMPTS, Client, ServerRefused
 from counterfoil.commands.output import Answer, Failure, WrongUse, pairs, plain
-from counterfoil.errors import Retry
+from counterfoil.errors import Retry, Unavailable
 from counterfoil.folder import only_process
 
 Kept = TypeVar("Kept")
+Answered = TypeVar("Answered")
 
 
 class Pairing(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +113,29 @@ class Caller:
     def shop(self) -> Any:
         """Whose till it is, who works at it, its currency, and the server's clock. Needs no clerk."""
         return self.call("GET", "/v1/till")
+
+    def until_answered(
+        self, call: Callable[[], Answered], *, say: Callable[[str], None], pause: Callable[[], None], once: bool = False
+    ) -> Answered:
+        """What the server says to `call`, asked until it says something; it is said once that it does not.
+
+        ServerRefused for a no; Failure when this is its till no more; with `once` Unavailable for no answer.
+        """
+        is_said = False
+        while True:
+            try:
+                return call()
+            except ServerRefused as no:
+                if no.code == "wrong_token":
+                    raise ended() from None
+                raise
+            except Unavailable as error:
+                if once:
+                    raise
+                if not is_said:
+                    say(f"The server does not answer ({plain(error.detail)}). Asking again.")
+                is_said = True
+                pause()
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, attempts: int = ATTEMPTS) -> Any:
         headers = {"Authorization": f"Bearer {self._token}"} | ({"Counterfoil-Clerk": self.session} if self.session else {})

@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol
 
 from counterfoil.clock import Clock
 from counterfoil.commands.client import ServerRefused
 from counterfoil.commands.gate.barrier import Barrier
 from counterfoil.commands.gate.folder import Folder, Passage
 from counterfoil.commands.output import UNAVAILABLE, Failure, WrongUse, plain
-from counterfoil.commands.pairing import Caller, Pairing, ended, of_another_shop
-from counterfoil.errors import Retry, Unavailable
+from counterfoil.commands.pairing import Answered, Caller, Pairing, of_another_shop
+from counterfoil.errors import Retry
 from counterfoil.ids import id_text, new_id
 from counterfoil.money import Currency, format_amount
-
-Answered = TypeVar("Answered")
 
 PAUSE_S: Final = 2.0
 """Between two times that something is asked again."""
@@ -193,20 +191,7 @@ class Lane:
         return f"{format_amount(amount, self._currency)} {self._currency.code}"
 
     def _answer(self, call: Callable[[], Answered]) -> Answered:
-        """What the server says, asked until it says something. ServerRefused for a no; Failure when this is its till no more."""
-        is_told = False
-        while True:
-            try:
-                return call()
-            except ServerRefused as no:
-                if no.code == "wrong_token":
-                    raise ended() from None
-                raise
-            except Unavailable as error:
-                if not is_told:
-                    self.console.say(f"The server does not answer ({plain(error.detail)}). Asking again.")
-                is_told = True
-                self.gate.client.pause(PAUSE_S)
+        return self.gate.until_answered(call, say=self.console.say, pause=lambda: self.gate.client.pause(PAUSE_S))
 
 
 def _named(plate: str) -> str:

@@ -18,16 +18,6 @@ from counterfoil.commands.pump.protocol import Line
 from counterfoil.commands.pump.simulator import Pump, Serving
 
 
-class Lines:
-    """A `controller.Console` on this program's own output."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-
-    def say(self, text: str) -> None:
-        self._output.line(text)
-
-
 def pump(arguments: argparse.Namespace, output: Output) -> Answer:
     """Serves one pump until it is interrupted.
 
@@ -39,7 +29,7 @@ def pump(arguments: argparse.Namespace, output: Output) -> Answer:
     with folder.alone():
         paired = folder.paired()
         till = Caller(Client(paired.server, None, clock), paired.token)
-        Controller(folder=folder, pairing=paired, till=till, line=line, console=Lines(output), clock=clock, number=arguments.number).run()
+        Controller(folder=folder, pairing=paired, till=till, line=line, say=output.line, clock=clock, number=arguments.number).run()
     return Answer({}, ["The pump is served no more."])
 
 

@@ -11,19 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from counterfoil.clock import Clock
 from counterfoil.commands.client import ServerRefused
 from counterfoil.commands.output import UNAVAILABLE, Failure, WrongUse, plain
-from counterfoil.commands.pairing import Caller, Pairing, ended, of_another_shop
+from counterfoil.commands.pairing import Answered, Caller, Pairing, of_another_shop
 from counterfoil.commands.pump.folder import Folder, OpenFill
 from counterfoil.commands.pump.protocol import Line, Status
 from counterfoil.errors import Retry, Unavailable
 from counterfoil.ids import id_text, new_id
 from counterfoil.money import Currency, format_amount
-
-Answered = TypeVar("Answered")
 
 PAUSE_S: Final = 0.5
 """Between two rounds."""
@@ -31,22 +29,18 @@ SILENT_ROUNDS: Final = 20
 """Rounds without an answer of the pump, until the server is told."""
 
 
-class Console(Protocol):
-    """Where the controller tells what it does."""
-
-    def say(self, text: str) -> None: ...
-
-
 class Controller:
     """The controller of one pump, paired. Alone in its folder."""
 
-    def __init__(self, *, folder: Folder, pairing: Pairing, till: Caller, line: Line, console: Console, clock: Clock, number: int) -> None:
-        """`number`: of the pump, as the station has set it up."""
+    def __init__(
+        self, *, folder: Folder, pairing: Pairing, till: Caller, line: Line, say: Callable[[str], None], clock: Clock, number: int
+    ) -> None:
+        """`number`: of the pump, as the station has set it up; `say`: tells what it does."""
         self.folder = folder
         self.pairing = pairing
         self.till = till
         self.line = line
-        self.console = console
+        self.say = say
         self.clock = clock
         self.number = number
         self._silent = 0
@@ -58,7 +52,7 @@ class Controller:
             currency = self._answer(self.till.shop)["currency"]
             self._currency = Currency(currency["code"], currency["digits"], int(currency["numeric"]))
             self._pump = self._find_pump()
-            self.console.say(f"{plain(self.pairing.merchant)}, pump {self.number}. Ctrl-C ends.")
+            self.say(f"{plain(self.pairing.merchant)}, pump {self.number}. Ctrl-C ends.")
             while True:
                 self.round()
                 self.till.client.pause(PAUSE_S)
@@ -75,20 +69,37 @@ class Controller:
         if open_fill is not None and open_fill.account != self.pairing.account:
             raise of_another_shop(self.folder)
         try:
-            status = self.line.ask("status")
-        except Unavailable as error:
-            self._pump_is_silent(open_fill, plain(error.detail))
-            return
-        self._silent = 0
-        try:
-            if open_fill is None:
+            status = self._ask_pump(open_fill)
+            if status is not None and open_fill is None:
                 self._begin(status)
-            else:
+            elif status is not None and open_fill is not None:
                 self._go_on(open_fill, status)
         except Unavailable as error:  # the pump's: the server is asked until it answers
             self._tell(plain(error.detail))
+        except ServerRefused as no:  # as while the shop is frozen: the fill is kept
+            self._tell(f"The server refuses: {plain(no.detail)} Asking again.")
 
     # Parts
+
+    def _ask_pump(self, fill: OpenFill | None) -> Status | None:
+        """How it stands with the pump; None where it does not answer. After a while the server hears of that."""
+        try:
+            status = self.line.ask("status")
+        except Unavailable as error:
+            self._silent += 1
+            self._tell(f"{plain(error.detail)}. Asking again.")
+            if fill is not None and self._silent == SILENT_ROUNDS:
+                self._tell_of_silence(fill)
+            return None
+        self._silent = 0
+        return status
+
+    def _tell_of_silence(self, fill: OpenFill) -> None:
+        try:
+            self._report(fill, "report", event="silent")
+        except ServerRefused as no:
+            if no.code not in ("fill_out_of_order", "not_found"):
+                raise
 
     def _find_pump(self) -> str:
         pumps = self._answer(lambda: self.till.call("GET", "/v1/till/pumps"))["pumps"]
@@ -112,6 +123,8 @@ class Controller:
         try:
             view = self._answer(lambda: self._ask(fill))
         except ServerRefused as no:
+            if self._is_known(fill):
+                raise
             self.line.ask("dismiss", text=plain(no.detail))
             self._end(f"Refused: {plain(no.detail)}")
             return
@@ -184,21 +197,21 @@ class Controller:
         unpaid = f", {self._shown(view['unpaid'])} of it unpaid" if view["unpaid"] else ""
         self._end(f"{_litres(view['millilitres'])} {plain(view['product'])}: {self._shown(view['charge'])}{unpaid}.")
 
-    def _pump_is_silent(self, fill: OpenFill | None, why: str) -> None:
-        self._silent += 1
-        self._tell(f"{why}. Asking again.")
-        if fill is not None and self._silent == SILENT_ROUNDS:
-            try:
-                self._report(fill, "report", event="silent")
-            except ServerRefused as no:
-                if no.code not in ("fill_out_of_order", "not_found"):
-                    raise
-
     # The server
 
     def _ask(self, fill: OpenFill) -> Any:
         body = {"id": fill.id, "pump": fill.pump, "product": fill.product, "amount": fill.amount, "totaliser": fill.totaliser}
         return self.till.call("POST", "/v1/till/fills", body)
+
+    def _is_known(self, fill: OpenFill) -> bool:
+        """Whether the server has ever kept it: then money may be held for it."""
+        try:
+            self._answer(lambda: self.till.call("GET", f"/v1/till/fills/{fill.id}"))
+        except ServerRefused as no:
+            if no.code != "not_found":
+                raise
+            return False
+        return True
 
     def _report(self, fill: OpenFill, what: str, **report: Any) -> Any:
         try:
@@ -210,17 +223,7 @@ class Controller:
             raise
 
     def _answer(self, call: Callable[[], Answered]) -> Answered:
-        """What the server says, asked until it says something. ServerRefused for a no; Failure when this is its till no more."""
-        while True:
-            try:
-                return call()
-            except ServerRefused as no:
-                if no.code == "wrong_token":
-                    raise ended() from None
-                raise
-            except Unavailable as error:
-                self._tell(f"The server does not answer ({plain(error.detail)}). Asking again.")
-                self.till.client.pause(PAUSE_S)
+        return self.till.until_answered(call, say=self._tell, pause=lambda: self.till.client.pause(PAUSE_S))
 
     # Telling
 
@@ -230,7 +233,7 @@ class Controller:
 
     def _tell(self, words: str) -> None:
         if words != self._said:
-            self.console.say(words)
+            self.say(words)
         self._said = words
 
     def _shown(self, amount: int) -> str:

@@ -10,12 +10,12 @@ Ctrl-C gives the sale up, and where there is none, ends the desk. The end of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from counterfoil.clock import Clock
 from counterfoil.commands.client import ServerRefused
 from counterfoil.commands.output import UNAVAILABLE, Failure, plain
-from counterfoil.commands.pairing import Pairing, ended, of_another_shop
+from counterfoil.commands.pairing import Answered, Pairing, ended, of_another_shop
 from counterfoil.commands.terminal.folder import Folder, OpenSale
 from counterfoil.commands.terminal.outcomes import CLERK, OPEN, PAID, Then, after_no, is_pin
 from counterfoil.commands.terminal.reading import Reading
@@ -23,8 +23,6 @@ from counterfoil.commands.terminal.till import Till
 from counterfoil.errors import Malformed, Retry, Unavailable
 from counterfoil.ids import id_text, new_id
 from counterfoil.money import Currency, format_amount, parse_amount
-
-Answered = TypeVar("Answered")
 
 BELL = "\a"
 PAUSE_S = 2.0
@@ -275,7 +273,7 @@ class Desk:
     # Answers
 
     def _as_clerk(self, call: Callable[[], Answered], *, once: bool = False) -> Answered:
-        """As `_answer`; where the clerk may not any more, somebody signs in first."""
+        """As `Till.until_answered`; where the clerk may not any more, somebody signs in first."""
         while True:
             try:
                 return self._answer(call, once=once)
@@ -286,25 +284,7 @@ class Desk:
                 self._sign_in()
 
     def _answer(self, call: Callable[[], Answered], *, once: bool = False) -> Answered:
-        """What the server says, asked until it says something; with `once` Unavailable where it does not.
-
-        ServerRefused for a no; Failure when this is its till no more.
-        """
-        is_told = False
-        while True:
-            try:
-                return call()
-            except ServerRefused as no:
-                if no.code == "wrong_token":
-                    raise ended() from None
-                raise
-            except Unavailable as error:
-                if once:
-                    raise
-                if not is_told:
-                    self.console.say(f"The server does not answer ({plain(error.detail)}). Asking again; Ctrl-C gives up.")
-                is_told = True
-                self._pause()
+        return self.till.until_answered(call, say=lambda text: self.console.say(f"{text} Ctrl-C gives up."), pause=self._pause, once=once)
 
     def _pause(self) -> None:
         """Before something is asked again. EOFError when nobody is there any more who could give it up."""
