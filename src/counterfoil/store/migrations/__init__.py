@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from alembic import command
@@ -26,11 +27,12 @@ def migrate(store_url: str, revision: str = "head") -> str:
     store = Store.open(store_url)
     try:
         with store.writing() as connection:
-            _refuse_later_form(connection)
+            if _form_of(connection) == newest_revision() and revision in ("head", newest_revision()):
+                return newest_revision()
             otherwise = _compared_otherwise(connection)
             command.upgrade(configuration(connection), revision)
             _compare_bytes(connection, _compared_otherwise(connection) - otherwise)
-            return MigrationContext.configure(connection).get_current_revision() or ""
+            return _form_in(connection) or ""
     except DBAPIError as error:
         advice = "" if is_outage(error) else ": the user of the setting `store` must own the schema (GRANT CREATE ON SCHEMA ... TO ...)"
         raise Unavailable(f"the database cannot be migrated: {reason(error)}{advice}") from error
@@ -40,7 +42,13 @@ def migrate(store_url: str, revision: str = "head") -> str:
 
 def newest_revision() -> str:
     """The revision that this program's tables have."""
-    return ScriptDirectory.from_config(configuration()).get_current_head() or ""
+    return _revisions()[0]
+
+
+@functools.cache
+def _revisions() -> list[str]:
+    """All forms that this program knows, the newest first. Looking them up loads all migrations, so it is done once a process."""
+    return [script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()]
 
 
 def is_migrated(store_url: str) -> bool:
@@ -48,22 +56,26 @@ def is_migrated(store_url: str) -> bool:
     store = Store.open(store_url)
     try:
         with store.writing() as connection:
-            return MigrationContext.configure(connection).get_current_revision() == newest_revision()
+            return _form_in(connection) == newest_revision()
     except DBAPIError as error:
         raise Unavailable(f"the database cannot be read: {reason(error)}") from error
     finally:
         store.close()
 
 
-def _refuse_later_form(connection: Connection) -> None:
-    """Tables of a version that we do not know must not be worked with, whatever they look like."""
-    found = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}
-    if found is not None and found not in known:
+def _form_in(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _form_of(connection: Connection) -> str | None:
+    """The form of a database, None for an empty one. UnknownFormat for one that we do not know: whatever its tables look like."""
+    found = _form_in(connection)
+    if found is not None and found not in _revisions():
         raise UnknownFormat(
             f"the store has the form {found}, and this version knows none later than {newest_revision()}: "
             "run the version that wrote it, or a later one, or restore a backup from before"
         )
+    return found
 
 
 def _compared_otherwise(connection: Connection) -> set[tuple[str, str, str]]:
