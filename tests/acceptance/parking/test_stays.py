@@ -330,6 +330,40 @@ async def test_a_clerk_who_gives_it_back_at_that_moment_is_no_failure_of_the_gat
             await gate.stays.let_out(answer.stay, gate.till, gate.clerk, passage=new_id(gate.scheme.clock), reason="Given back")
 
 
+async def test_while_somebody_pays_nothing_else_is_asked_for(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their order waits for the ledger: whoever was asked once more meanwhile would pay twice."""
+    ada, payments = await gate.scheme.customer(funds=FUNDS), gate.scheme.services.payments
+    stay = (await gate.enter()).stay
+    gate.wait(95)
+    first = (await gate.stays.charge(stay, gate.till)).asked
+    assert first is not None
+    order = ada.order(gate.shop, 300, reference=first[1].id, expiry_ms=gate.now() // 1_000_000 + 86_400_000)
+
+    async def away(*_: object) -> None:
+        raise Unavailable("the ledger does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(payments.ledger, "create_transfers", away)
+        with pytest.raises(Unavailable):
+            await payments.pay(ada.sign(order))
+    gate.wait(GRACE + 1)
+    with pytest.raises(Unavailable):
+        await gate.stays.charge(stay, gate.till)
+    assert len((await gate.stays.look(stay)).charges) == 1
+    await payments.pay(ada.sign(order))
+    assert (await gate.leave(stay, new_id(gate.scheme.clock))).stay.left_at is not None
+    assert ada.balance() == FUNDS - 300
+
+
+async def test_an_entry_is_repeated_also_when_it_could_not_be_made_any_more(gate: Gate) -> None:
+    scheme, staff = gate.scheme, gate.scheme.services.parties.staff
+    given = {"id": new_id(scheme.clock), "car_park": gate.park.id, "entered_at": gate.now(), "hold": True}
+    first = await gate.stays.enter(gate.till, **given)  # type: ignore[arg-type]
+    await staff.freeze(new_id(scheme.clock), gate.shop.party, reason="a court", by=scheme.supervisors[0], lifetime_s=3_600)
+    again = await gate.stays.enter(gate.till, **given)  # type: ignore[arg-type]
+    assert (again.stay, again.entry) == (first.stay, first.entry)
+
+
 async def test_an_entry_whose_hold_is_refused_leaves_nobody_inside(gate: Gate) -> None:
     scheme, staff = gate.scheme, gate.scheme.services.parties.staff
     await staff.freeze(new_id(scheme.clock), gate.shop.party, reason="a court", by=scheme.supervisors[0], lifetime_s=3_600)
