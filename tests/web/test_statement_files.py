@@ -19,15 +19,14 @@ from counterfoil.ledger.chart import TransferCode
 from counterfoil.money import Currency
 from counterfoil.payments.months import span_of
 from counterfoil.payments.statement import Line, Statement, Step
-from counterfoil.web.statement_files import (
+from counterfoil.web.statement_csv import csv_file, harmless
+from counterfoil.web.statement_pdf import (
     BOLD,
     CHINESE,
     ENCODINGS,
     JAPANESE,
     KOREAN,
     LATIN,
-    csv_file,
-    harmless,
     pdf_file,
     runs,
     width,

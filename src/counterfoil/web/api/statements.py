@@ -20,16 +20,21 @@ from counterfoil.parties.tokens import Scope
 from counterfoil.payments import months, statement
 from counterfoil.payments.history import History
 from counterfoil.payments.months import Month, Sums
+from counterfoil.payments.statement import Statement
 from counterfoil.web.accept import preferred
 from counterfoil.web.access import Principal, holder_or
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.incoming import Answer, Incoming
-from counterfoil.web.statement_files import CSV_LINES_MAX, PDF_LINES_MAX, csv_file, pdf_file
+from counterfoil.web.statement_csv import csv_file
 from counterfoil.web.statement_words import About, Words
 from counterfoil.web.throttle import Throttle
 from counterfoil.web.values import AmountOrZero, Difference, Moment, MonthText, UuidText, uuid_text
 
 CSV, PDF = "text/csv", "application/pdf"
+CSV_LINES_MAX = 100_000
+"""Lines of a CSV file: some 20 MB."""
+PDF_LINES_MAX = 2_000
+"""Lines of a PDF file: some 100 pages, and a few seconds of one core."""
 PER_MINUTE = 20
 """Months and statements that one account may ask for."""
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -143,7 +148,7 @@ class StatementEndpoints:
             account=uuid_text(caller.account),
             made_at=self.clock.now_ns(),
         )
-        write = pdf_file if media_type == PDF else csv_file
+        write = _pdf_file if media_type == PDF else csv_file
         async with self._writing:
             data = await asyncio.to_thread(write, found, Words(language, about))
         name = f"statement-{month}.{'pdf' if media_type == PDF else 'csv'}"
@@ -181,3 +186,9 @@ class StatementEndpoints:
 
 def _sums(sums: Sums) -> tuple[int, int, int]:
     return sums.count, sums.incoming, sums.outgoing
+
+
+def _pdf_file(found: Statement, words: Words) -> bytes:
+    from counterfoil.web.statement_pdf import pdf_file  # with all that draws: 5 MB that most servers at rest have no use for
+
+    return pdf_file(found, words)

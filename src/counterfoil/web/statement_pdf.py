@@ -1,9 +1,6 @@
-"""A statement as a file: CSV for spreadsheets, PDF for paper. Both have every line, and the balances around them.
+"""A statement as a file for paper: every line, and the balances around them.
 
-CSV: RFC 4180, UTF-8 with a byte order mark (spreadsheets guess otherwise), amounts as plain decimals. A text in which a
-spreadsheet would see a formula has an apostrophe in front. Source: RFC 4180; OWASP, "CSV Injection".
-
-PDF: fonts that every reader has. Helvetica for what Windows-1252 has; for all else of a text one of three, the first that has
+The fonts are those that every reader has. Helvetica for what Windows-1252 has; for all else of a text one of three, the first that has
 all of it: a Korean one (Hangul, Hanja, Greek, Cyrillic), a Japanese one (before the Korean one where there is kana), a Chinese
 one (every Han character of GBK, traditional ones too). A character that none has, of Arabic or Indic scripts for example, is
 shown as its code point, [U+1F382]: nothing is dropped. Source: ISO 32000-1 §9.6.2.2 (standard fonts), §9.7.5.2 (Adobe-Korea1,
@@ -12,12 +9,10 @@ Adobe-Japan1, Adobe-GB1).
 
 from __future__ import annotations
 
-import csv
 import functools
 import io
 import unicodedata
 from collections.abc import Iterator
-from datetime import datetime
 
 import msgspec
 from reportlab.lib.colors import Color
@@ -26,66 +21,9 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 
-from counterfoil.clock import NANOSECONDS
-from counterfoil.money import format_amount
 from counterfoil.payments.statement import Line, Statement, Step
 from counterfoil.web.statement_words import Words, one_line
 from counterfoil.web.values import uuid_text
-
-CSV_LINES_MAX = 100_000
-"""Lines of a CSV file: some 20 MB."""
-PDF_LINES_MAX = 2_000
-"""Lines of a PDF file: some 100 pages, and a few seconds of one core."""
-_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20\t"
-"""First characters in which some spreadsheet sees a formula, the wide forms included."""
-
-
-def csv_file(statement: Statement, words: Words) -> bytes:
-    """The statement as CSV: a line of names, the opening balance, each entry, the closing balance."""
-    about = words.about
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(
-        [words.date, words.what, words.with_, words.memo, words.incoming, words.outgoing, words.balance, words.set_aside,
-         words.currency, words.payment]
-    )  # fmt: skip
-
-    def moment(nanoseconds: int) -> str:
-        return datetime.fromtimestamp(nanoseconds // NANOSECONDS, about.zone).strftime("%Y-%m-%d %H:%M:%S")
-
-    def money(amount: int) -> str:
-        return format_amount(amount, about.currency)
-
-    def balance(at: int, what: str, amount: int) -> list[str]:
-        return [moment(at), what, "", "", "", "", money(amount), "", about.currency.code, ""]
-
-    writer.writerow(balance(statement.span.start, words.opening, statement.opening))
-    for line in statement.lines:
-        writer.writerow(
-            [
-                moment(line.at),
-                words.kind(line),
-                harmless(line.counterparty),
-                harmless(line.memo),
-                money(line.incoming) if line.incoming else "",
-                money(line.outgoing) if line.outgoing else "",
-                money(line.balance),
-                money(line.set_aside) if line.set_aside else "",
-                about.currency.code,
-                uuid_text(line.payment) if line.payment else "",
-            ]
-        )
-    writer.writerow(balance(max(statement.span.start, statement.until), words.closing, statement.closing))
-    return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8", "replace")
-
-
-def harmless(text: str) -> str:
-    """`text` on one line, with an apostrophe in front where a spreadsheet would see a formula."""
-    text = one_line(text)
-    return f"'{text}" if text[:1] and text[0] in _FORMULA else text
-
-
-# PDF
 
 LATIN, BOLD = "Helvetica", "Helvetica-Bold"
 KOREAN, JAPANESE, CHINESE = "HYGothic-Medium", "HeiseiKakuGo-W5", "STSong-Light"
