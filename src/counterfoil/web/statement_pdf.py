@@ -29,6 +29,8 @@ LATIN, BOLD = "Helvetica", "Helvetica-Bold"
 KOREAN, JAPANESE, CHINESE = "HYGothic-Medium", "HeiseiKakuGo-W5", "STSong-Light"
 ENCODINGS = {KOREAN: "cp949", JAPANESE: "cp932", CHINESE: "gbk"}
 """Each font of the East with an encoding all of whose characters it has, in the order in which they are tried."""
+for _font in ENCODINGS:
+    pdfmetrics.registerFont(UnicodeCIDFont(_font))
 _WIDTH, _HEIGHT = A4
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, _WIDTH - 46.0, _HEIGHT - 50.0, 62.0
 _INK, _SOFT, _LINE, _MARK = Color(0.11, 0.14, 0.15), Color(0.35, 0.40, 0.41), Color(0.80, 0.80, 0.76), Color(0.04, 0.36, 0.36)
@@ -56,8 +58,6 @@ class _Row(msgspec.Struct, frozen=True):
 
 def pdf_file(statement: Statement, words: Words) -> bytes:
     """The statement as PDF, A4. Same input, same bytes. Plain computing: some 20 ms a page."""
-    for font in ENCODINGS:
-        pdfmetrics.registerFont(UnicodeCIDFont(font))
     buffer = io.BytesIO()
     canvas = Canvas(buffer, pagesize=A4, invariant=1, pageCompression=1, lang=words.language.code)
     title = words.title(statement)
