@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterfoil import errors
-from counterfoil.acceptance.days import shares
+from counterfoil.acceptance.tax import shares
 from counterfoil.acceptance.types import Clerk, Line, Right, Till
 from counterfoil.ids import new_id
 from tests.scheme import DAY_S, Person, Scheme, opened

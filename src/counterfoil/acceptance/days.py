@@ -8,16 +8,19 @@ nobody closed are closed first, each with a number of its own. So every entry is
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import Connection, Row, func, insert, select
 
+from counterfoil.acceptance.breakdown import Breakdowns, ByDepartment, ByRate, Moved
 from counterfoil.acceptance.clerks import Clerks
 from counterfoil.acceptance.sales import Sales
 from counterfoil.acceptance.tables import closings, sales
-from counterfoil.acceptance.types import Clerk, Line, Sale, SaleState, Till
+from counterfoil.acceptance.tax import shares
+from counterfoil.acceptance.types import Clerk, Sale, SaleState, Till
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import IdReused, Malformed, NotInThisState
 from counterfoil.ids import leg_id
@@ -32,6 +35,8 @@ from counterfoil.payments.service import HOLD_TIMEOUT_MAX_S
 from counterfoil.payments.types import Payment
 from counterfoil.store.database import Store
 
+SALES_AT_ONCE = 1_000
+"""Sales that are read at once."""
 HOLDS_AT_ONCE = 200
 """Holds that are asked about at once."""
 CATCH_UP_DAYS_MAX = 366
@@ -66,6 +71,7 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
         refunds, refunded: given back, by the shop or by the scheme.
         fees: what the scheme kept of it.
         net: gross less refunded less fees.
+        by_rate, by_department: of the sales at tills alone; tax as it is contained in what was taken less what went back.
         number, closed_at: of the closing; None while the day is open.
     """
 
@@ -83,6 +89,8 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     unrung_amount: int
     by_clerk: list[ByClerk]
     by_goods: list[ByGoods]
+    by_rate: list[ByRate] = []
+    by_department: list[ByDepartment] = []
     number: int | None = None
     closed_at: int | None = None
 
@@ -100,6 +108,7 @@ class Days:
         self.clerks = clerks
         self.clock = clock
         self.zone = zone
+        self.breakdowns = Breakdowns(store=store, payments=sales.payments)
 
     def today(self) -> str:
         return self.sales.day_of(self.clock.now_ns())
@@ -172,14 +181,16 @@ class Days:
         sums = _Sums()
         async for entries in self.history.between(account, since=since + 1, until=last):
             await self._add_page(sums, account, entries)
-        found = await self.sales.known([reference for reference, _ in sums.taken], account)
+        names_of = await self.breakdowns.sales_of(sums.moved)
+        found = await self._sales(list(names_of.values()), account)
         names = await self.clerks.names({sale.clerk for sale in found.values() if sale.clerk})
-        by_clerk, by_goods, unrung = _spread(sums.taken, found, names)
+        by_clerk, by_goods, unrung = _spread(list(sums.moved.taken.values()), found, names)
+        by_rate, by_department = await self.breakdowns.of(sums.moved, found, names_of, until=last)
         return Day(
             day=day.isoformat(),
             since=since,
             until=last,
-            sales=len(sums.taken),
+            sales=len(sums.moved.taken),
             refunds=sums.refunds,
             holds_open=await self._holds_open(account),
             gross=sums.gross,
@@ -190,6 +201,8 @@ class Days:
             unrung_amount=sum(unrung),
             by_clerk=by_clerk,
             by_goods=by_goods,
+            by_rate=by_rate,
+            by_department=by_department,
         )
 
     def _bounds(self, day: date) -> tuple[int, int]:
@@ -204,6 +217,12 @@ class Days:
             if entry.payment is not None:
                 sums.add(account, entry, entry.payment, about.get(entry.payment.reference))
 
+    async def _sales(self, ids: Sequence[int], account: int) -> dict[int, Sale]:
+        found: dict[int, Sale] = {}
+        for at in range(0, len(ids), SALES_AT_ONCE):
+            found |= await self.sales.known(ids[at : at + SALES_AT_ONCE], account)
+        return found
+
     async def _holds_open(self, account: int) -> int:
         since = self.clock.now_ns() - (HOLD_TIMEOUT_MAX_S + 8 * 24 * 3600) * NANOSECONDS
         query = select(sales.c.id).where(sales.c.account == account, sales.c.hold, sales.c.made_at > since)
@@ -217,10 +236,10 @@ class Days:
 
 
 class _Sums:
-    """What an account's entries add up to. `taken`: for each payment or capture what it answers (0: nothing) and how much."""
+    """What an account's entries add up to."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[int, int]] = []
+        self.moved = Moved()
         self.gross = self.refunds = self.refunded = self.fees = 0
 
     def add(self, account: int, entry: Entry, payment: Payment, about: Payment | None) -> None:
@@ -230,13 +249,15 @@ class _Sums:
             elif entry.change > 0:
                 self.gross += entry.change
                 capture = payment.kind is OrderKind.CAPTURE
-                self.taken.append((about.reference if capture and about is not None else 0 if capture else payment.reference, entry.change))
+                sale = about.reference if capture and about is not None else 0 if capture else payment.reference
+                self.moved.taken[payment.id] = (sale, entry.change)
         elif payment.kind in _GIVES_BACK and payment.payer == account and about is not None and about.service is Service.PURCHASE:
             if entry.code is TransferCode.FEE_REFUND:
                 self.fees -= entry.change
             elif entry.change < 0:
                 self.refunds += 1
                 self.refunded -= entry.change
+                self.moved.back.setdefault(about.id, (about, set()))[1].add(payment.id)
 
 
 def _spread(taken: list[tuple[int, int]], found: dict[int, Sale], names: dict[int, str]) -> tuple[list[ByClerk], list[ByGoods], list[int]]:
@@ -256,18 +277,6 @@ def _spread(taken: list[tuple[int, int]], found: dict[int, Sale], names: dict[in
     by_clerk = [ByClerk(clerk, names.get(clerk, ""), len(amounts), sum(amounts)) for clerk, amounts in clerks.items()]
     by_goods = [ByGoods(which, name, quantity, amount) for (which, name), (quantity, amount) in goods.items()]
     return sorted(by_clerk, key=lambda row: -row.amount), sorted(by_goods, key=lambda row: -row.amount), unrung
-
-
-def shares(lines: list[Line], amount: int) -> list[int]:
-    """`amount` spread over the lines as they were rung up; to the last minor unit, which the later lines get."""
-    total = sum(line.price * line.quantity for line in lines)
-    parts, rung, spread = [], 0, 0
-    for line in lines:
-        rung += line.price * line.quantity
-        share = amount * rung // total - spread
-        parts.append(share)
-        spread += share
-    return parts
 
 
 def _parse_day(text: str) -> date:

@@ -15,15 +15,16 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import Connection, Row, func, insert, select
 
+from counterfoil.acceptance.lines import checked, content_of, with_marks
 from counterfoil.acceptance.standing import Standings
 from counterfoil.acceptance.tables import sale_actions, sales
 from counterfoil.acceptance.types import Clerk, Line, Sale, SaleState, Standing, Till
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import IdReused, Malformed, NotFound, NotInThisState, Unavailable
-from counterfoil.ids import id_text, parse_id
-from counterfoil.money import AMOUNT_MAX, check_amount
+from counterfoil.ids import id_text
+from counterfoil.money import AMOUNT_MAX
 from counterfoil.parties.journal import send_sms
-from counterfoil.parties.numbers import parse_name, parse_number
+from counterfoil.parties.numbers import parse_number
 from counterfoil.parties.service import Parties
 from counterfoil.payments import forms
 from counterfoil.payments.hub import Hub, Told
@@ -33,9 +34,6 @@ from counterfoil.payments.service import MANDATE_EXPIRY_MS, Mandate, Payments
 from counterfoil.payments.types import AuthorisationClass
 from counterfoil.store.database import Store
 
-LINES_MAX = 100
-QUANTITY_MAX = 9_999
-NAME_SIZE_MAX = 60
 PAGE_SIZE_MAX = 50
 SALE_LIFETIME_S = 3600
 """An unpaid sale can be paid for this long."""
@@ -81,11 +79,13 @@ class Sales:
     ) -> tuple[Sale, Standing]:
         """Keeps a sale and asks for its amount. A repeat answers the same; another sale under the same id is IdReused.
 
+        A line that names no department or tax gets those of its goods, as they are when the sale is first kept.
+
         `made_at` (ns) may lie seven days back: a sale made without a network. Malformed names what is wrong; and as `check_asker`.
         """
-        lines, now = _checked_lines(lines, amount), self.clock.now_ns()
+        lines, now = checked(lines, amount), self.clock.now_ns()
         check_made_at(made_at, now)
-        content = msgspec.json.encode([id_text(till.account), lines, amount, hold, made_at])
+        content = msgspec.json.encode([id_text(till.account), content_of(lines), amount, hold, made_at])
         expires_at = now + SALE_LIFETIME_S * NANOSECONDS
         if made_at < now - OFFLINE_AGE_S * NANOSECONDS:
             expires_at = max(expires_at, made_at + OFFLINE_LIFETIME_S * NANOSECONDS)
@@ -95,7 +95,6 @@ class Sales:
             "till": till.id,
             "clerk": clerk,
             "day": self.day_of(made_at),
-            "lines": msgspec.json.encode(lines).decode(),
             "amount": amount,
             "hold": hold,
             "content_hash": hashlib.sha256(content).digest(),
@@ -116,7 +115,9 @@ class Sales:
             numbers = select(func.coalesce(func.max(sales.c.number), 0)).where(
                 sales.c.account == till.account, sales.c.day == values["day"]
             )
-            connection.execute(insert(sales), values | {"number": connection.execute(numbers).scalar_one() + 1})
+            kept = {"number": connection.execute(numbers).scalar_one() + 1}
+            kept["lines"] = msgspec.json.encode(with_marks(connection, till.account, lines)).decode()
+            connection.execute(insert(sales), values | kept)
             row = _find(connection, id)
             assert row is not None, id
             return row, True
@@ -306,27 +307,6 @@ def check_made_at(moment: int, now: int, field: str = "made_at") -> None:
     """Raises Malformed for a moment (ns) that nothing made at a till without a network can have: older than 7 days, or to come."""
     if not now - OFFLINE_LIFETIME_S * NANOSECONDS < moment <= now + AHEAD_S_MAX * NANOSECONDS:
         raise Malformed(field, "must be within the last 7 days, and not in the future")
-
-
-def _checked_lines(lines: Sequence[Line], amount: int) -> list[Line]:
-    check_amount(amount)
-    if not 0 < len(lines) <= LINES_MAX:
-        raise Malformed("lines", f"must be 1 to {LINES_MAX}")
-    checked = []
-    for number, line in enumerate(lines):
-        field = f"lines[{number}]"
-        name = parse_name(line.name, f"{field}.name") if line.name.strip() else ""
-        if len(name) > NAME_SIZE_MAX:
-            raise Malformed(f"{field}.name", f"must be at most {NAME_SIZE_MAX} characters")
-        check_amount(line.price, f"{field}.price", minimum=0)
-        if not 0 < line.quantity <= QUANTITY_MAX:
-            raise Malformed(f"{field}.quantity", f"must be 1 to {QUANTITY_MAX}")
-        if line.goods is not None:
-            parse_id(line.goods, f"{field}.goods")
-        checked.append(Line(name, line.price, line.quantity, line.goods))
-    if sum(line.price * line.quantity for line in lines) != amount:
-        raise Malformed("amount", "must be the sum of the lines")
-    return checked
 
 
 def _find(connection: Connection, id: int) -> Row[tuple[object, ...]] | None:

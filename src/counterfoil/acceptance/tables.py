@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text, text
 
 from counterfoil.store.schema import Amount, Id, Nanoseconds, metadata
 
@@ -63,8 +63,16 @@ goods = Table(
     Column("shown", Boolean, nullable=False),
     Column("position", Integer, nullable=False),
     Column("changed_at", Nanoseconds, nullable=False),
+    Column("barcode", String(20), nullable=False, server_default=""),
+    Column("department", Text, nullable=False, server_default=""),
+    Column("tax", Integer, nullable=False, server_default="0"),
+    CheckConstraint("tax BETWEEN 0 AND 9999", name="tax_known"),
     Index("ix_goods_account", "account", "position"),
+    Index(
+        "ix_goods_barcode", "account", "barcode", unique=True, sqlite_where=text("barcode <> ''"), postgresql_where=text("barcode <> ''")
+    ),
 )
+"""`tax`: hundredths of a percent, contained in `price`."""
 
 sales = Table(
     "sales",

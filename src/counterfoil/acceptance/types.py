@@ -75,7 +75,15 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Goods(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a shop sells. `price` in minor units a `unit`; `shown` on the till's grid, by `position`."""
+    """Something that a shop sells.
+
+    Attributes:
+        price: minor units a `unit`, tax included.
+        shown: on the till's grid, by `position`.
+        barcode: a GTIN or the shop's own code; "" for none.
+        department: where it stands in the shop; "" for none.
+        tax: rate in hundredths of a percent: 1600 is 16 %.
+    """
 
     id: int
     name: str
@@ -83,15 +91,27 @@ class Goods(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     shown: bool
     position: int
+    barcode: str = ""
+    department: str = ""
+    tax: int = 0
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line of a sale: `price` minor units each; `name` "" for an amount without goods; `goods` its id as UUID text."""
+    """A line of a sale.
+
+    Attributes:
+        name: "" for an amount without goods.
+        price: minor units each, tax included.
+        goods: their id as UUID text.
+        department, tax: None is not said: what the goods have when the sale is kept; nothing in sales of earlier versions.
+    """
 
     name: str
     price: int
     quantity: int
     goods: str | None = None
+    department: str | None = None
+    tax: int | None = None
 
 
 class Sale(msgspec.Struct, frozen=True, kw_only=True):

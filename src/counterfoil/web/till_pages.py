@@ -21,12 +21,13 @@ from zoneinfo import ZoneInfo
 
 import segno
 from babel.dates import format_date
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from counterfoil.acceptance.breakdown import taxes_of
 from counterfoil.acceptance.codes import address_of
 from counterfoil.acceptance.types import Sale, SaleState
 from counterfoil.clock import NANOSECONDS
@@ -156,6 +157,14 @@ class PayPages:
             "held": language.money(sale.amount, currency) if sale.hold and standing.state is SaleState.HELD else "",
             "taken": language.money(standing.captured, currency) if standing.captured else "",
             "refunded": language.money(standing.refunded, currency) if standing.refunded else "",
+            "taxes": [
+                {
+                    "rate": format_percent(Decimal(part.rate).scaleb(-4), locale=language.locale, decimal_quantization=False),
+                    "net": language.money(part.net, currency),
+                    "tax": language.money(part.tax, currency),
+                }
+                for part in taxes_of(sale, standing)
+            ],
             "state": language.text(_STATES[standing.state]),
             "good": standing.state in SLIP_LINES,
             "is_open": is_open,

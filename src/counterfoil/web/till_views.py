@@ -6,15 +6,16 @@ from typing import Annotated
 
 import msgspec
 
-from counterfoil.acceptance.catalogue import GOODS_MAX, POSITION_MAX
+from counterfoil.acceptance.breakdown import taxes_of
 from counterfoil.acceptance.clerks import CLERKS_MAX
 from counterfoil.acceptance.codes import Codes
 from counterfoil.acceptance.days import Day
-from counterfoil.acceptance.sales import LINES_MAX, QUANTITY_MAX
+from counterfoil.acceptance.lines import LINES_MAX, QUANTITY_MAX
 from counterfoil.acceptance.tills import TILLS_MAX
-from counterfoil.acceptance.types import Clerk, Goods, Right, Sale, SaleState, Standing, Till
+from counterfoil.acceptance.types import Clerk, Right, Sale, SaleState, Standing, Till
 from counterfoil.moments import moment_text
 from counterfoil.parties.types import Holder
+from counterfoil.web.goods_views import Department, Rate
 from counterfoil.web.values import Amount, AmountOrZero, Cursor, Difference, Moment, Text, UuidText, base64_text, uuid_text
 
 DayText = Annotated[
@@ -144,23 +145,6 @@ class SessionView(msgspec.Struct, frozen=True):
     expires_at: Moment
 
 
-class GoodsView(msgspec.Struct, frozen=True):
-    """Something that the shop sells; `shown` on the till's grid, by `position`."""
-
-    id: UuidText
-    name: str
-    price: AmountOrZero
-    unit: str
-    shown: bool
-    position: Annotated[int, msgspec.Meta(ge=0, le=POSITION_MAX)]
-
-
-class GoodsListView(msgspec.Struct, frozen=True):
-    """All goods, hidden ones too, in the order of the grid."""
-
-    goods: Annotated[list[GoodsView], msgspec.Meta(description=f"at most {GOODS_MAX}")]
-
-
 class SaleLineView(msgspec.Struct, frozen=True):
     """A line of a sale: `price` each; `name` empty for an amount without goods."""
 
@@ -168,6 +152,17 @@ class SaleLineView(msgspec.Struct, frozen=True):
     price: AmountOrZero
     quantity: Quantity
     goods: UuidText | None
+    department: Department
+    tax: Rate
+
+
+class TaxView(msgspec.Struct, frozen=True):
+    """What is left of a sale at one rate: `gross` = `net` + `tax`. Tax is rounded half up, once for each rate of a sale."""
+
+    rate: Rate
+    gross: Amount
+    tax: AmountOrZero
+    net: AmountOrZero
 
 
 class ActionView(msgspec.Struct, frozen=True):
@@ -190,6 +185,7 @@ class SaleView(msgspec.Struct, frozen=True):
         at: when it was made; `paid_at`: when it was paid or held; `expires_at`: when it can be paid no more.
         captured: of a hold. `refunded`: of what was paid or captured.
         clerk: who made it; null when nobody was named.
+        taxes: contained in what was taken less what went back; before it was paid, in what is asked. Empty when nothing is taxed.
     """
 
     id: UuidText
@@ -211,6 +207,7 @@ class SaleView(msgspec.Struct, frozen=True):
     refunded: AmountOrZero
     clerk: UuidText | None
     actions: list[ActionView]
+    taxes: list[TaxView]
 
 
 class SalesView(msgspec.Struct, frozen=True):
@@ -238,6 +235,25 @@ class ByGoodsView(msgspec.Struct, frozen=True):
     amount: AmountOrZero
 
 
+class ByRateView(msgspec.Struct, frozen=True):
+    """What was sold at one tax rate: `tax` is contained in `gross` - `refunded`. Negative where more went back than was taken."""
+
+    rate: Rate
+    gross: AmountOrZero
+    refunded: Difference
+    tax: Difference
+
+
+class ByDepartmentView(msgspec.Struct, frozen=True):
+    """What was sold of one department at one tax rate, as in `by_rate`."""
+
+    department: Department
+    rate: Rate
+    gross: AmountOrZero
+    refunded: Difference
+    tax: Difference
+
+
 class ClosedView(msgspec.Struct, frozen=True):
     """A closing: numbered without gaps, never changed."""
 
@@ -251,6 +267,7 @@ class DayView(msgspec.Struct, frozen=True):
     Attributes:
         sales: how many payments and captures; `unrung` of them, worth `unrung_amount`, name no sale of a till: a poster's code.
         available: what the owner could pay out now; null for who may not see takings.
+        by_rate, by_department: each adds up to what was taken for sales of tills, and to what of these went back.
         closed: null while the day is open.
     """
 
@@ -269,6 +286,8 @@ class DayView(msgspec.Struct, frozen=True):
     available: AmountOrZero | None
     by_clerk: list[ByClerkView]
     by_goods: list[ByGoodsView]
+    by_rate: list[ByRateView]
+    by_department: list[ByDepartmentView]
     closed: ClosedView | None
 
 
@@ -323,23 +342,19 @@ class SignInBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pin: Annotated[str, msgspec.Meta(max_length=64)]
 
 
-class GoodsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the goods shall be from now on."""
-
-    name: Text
-    price: AmountOrZero
-    unit: Annotated[str, msgspec.Meta(max_length=100)] = ""
-    shown: bool = True
-    position: Annotated[int, msgspec.Meta(ge=0, le=POSITION_MAX)] = 0
-
-
 class LineBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line: `price` each; `name` empty for an amount without goods."""
+    """A line: `price` each, tax included; `name` empty for an amount without goods.
+
+    Attributes:
+        department, tax: null for those that the goods have when the sale first arrives; no goods: none, and no tax.
+    """
 
     name: Text
     price: AmountOrZero
     quantity: Quantity = 1
     goods: UuidText | None = None
+    department: Department | None = None
+    tax: Rate | None = None
 
 
 class SaleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -408,10 +423,6 @@ def clerk_view(clerk: Clerk, locked_until: int | None) -> ClerkView:
     return ClerkView(uuid_text(clerk.id), clerk.name, sorted(clerk.rights), None if locked_until is None else moment_text(locked_until))
 
 
-def goods_view(goods: Goods) -> GoodsView:
-    return GoodsView(uuid_text(goods.id), goods.name, goods.price, goods.unit, goods.shown, goods.position)
-
-
 def slip_path(sale: Sale) -> str:
     """The address of a sale's slip, for whoever is shown it."""
     return f"/pay/slip/{uuid_text(sale.id)}?k={base64_text(sale.slip_key)}"
@@ -422,7 +433,7 @@ def sale_view(sale: Sale, standing: Standing, *, codes: Codes, holder: Holder, p
         id=uuid_text(sale.id),
         number=sale.number,
         day=sale.day,
-        lines=[SaleLineView(line.name, line.price, line.quantity, line.goods) for line in sale.lines],
+        lines=[SaleLineView(line.name, line.price, line.quantity, line.goods, line.department or "", line.tax or 0) for line in sale.lines],
         amount=sale.amount,
         hold=sale.hold,
         state=standing.state,
@@ -447,6 +458,7 @@ def sale_view(sale: Sale, standing: Standing, *, codes: Codes, holder: Holder, p
             )
             for action in standing.actions
         ],
+        taxes=[TaxView(part.rate, part.gross, part.tax, part.net) for part in taxes_of(sale, standing)],
     )
 
 
@@ -468,5 +480,7 @@ def day_view(day: Day, *, available: int | None) -> DayView:
         available=available,
         by_clerk=[ByClerkView(uuid_text(row.clerk) if row.clerk else None, row.name, row.count, row.amount) for row in day.by_clerk],
         by_goods=[ByGoodsView(row.goods, row.name, row.quantity, row.amount) for row in day.by_goods],
+        by_rate=[ByRateView(row.rate, row.gross, row.refunded, row.tax) for row in day.by_rate],
+        by_department=[ByDepartmentView(row.department, row.rate, row.gross, row.refunded, row.tax) for row in day.by_department],
         closed=closed,
     )

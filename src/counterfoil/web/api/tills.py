@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from counterfoil.acceptance.codes import address_of
 from counterfoil.acceptance.sales import PAGE_SIZE_MAX
 from counterfoil.acceptance.service import Acceptance
@@ -12,6 +14,7 @@ from counterfoil.errors import (
     AboveHold,
     AboveOriginal,
     AccountFrozen,
+    AlreadyTaken,
     CardLocked,
     CardNotHere,
     CardUnknown,
@@ -49,6 +52,7 @@ from counterfoil.web.api.events import MEDIA_TYPE
 from counterfoil.web.card_views import CardAnswersBody, CardAskedView, CardCommandView, CardPinBody, TapBody, asked_view
 from counterfoil.web.desk import ASKING, CLERK_HEADER, Desk
 from counterfoil.web.endpoint import Endpoint
+from counterfoil.web.goods_views import GoodsBody, GoodsListView, GoodsView, goods_view
 from counterfoil.web.guesses import Guesses
 from counterfoil.web.incoming import Answer, Incoming
 from counterfoil.web.till_stream import SaleEvents
@@ -63,9 +67,6 @@ from counterfoil.web.till_views import (
     DayQuery,
     DaySalesQuery,
     DayView,
-    GoodsBody,
-    GoodsListView,
-    GoodsView,
     MerchantView,
     PairBody,
     PairedView,
@@ -86,7 +87,6 @@ from counterfoil.web.till_views import (
     TillsView,
     clerk_view,
     day_view,
-    goods_view,
     slip_path,
     till_view,
 )
@@ -142,7 +142,9 @@ class TillEndpoints:
             Endpoint("POST", "/v1/till/sign-in", self.sign_in, access=till, errors=(WrongPin, PinLocked, TooMany), tag="till"),
             Endpoint("POST", "/v1/till/sign-out", self.sign_out, access=till, status=204, tag="till"),
             Endpoint("GET", "/v1/till/goods", self.list_goods, access=till, errors=signed_in, tag="till"),
-            Endpoint("PUT", "/v1/till/goods/{id}", self.put_goods, access=till, errors=(*signed_in, IdReused, TooLarge), tag="till"),
+            Endpoint(
+                "PUT", "/v1/till/goods/{id}", self.put_goods, access=till, errors=(*signed_in, AlreadyTaken, IdReused, TooLarge), tag="till"
+            ),
             Endpoint("POST", "/v1/till/sales", self.sell, access=till, errors=(*signed_in, *ASKING, IdReused, NotFound), tag="till"),
             Endpoint("GET", "/v1/till/sales", self.list_sales, access=till, errors=signed_in, tag="till"),
             Endpoint("GET", sale, self.sale, access=till, errors=signed_in, tag="till"),
@@ -280,10 +282,11 @@ class TillEndpoints:
         return GoodsListView([goods_view(goods) for goods in await self.acceptance.catalogue.list(till.account)])
 
     async def put_goods(self, caller: Principal, request: Incoming, id: int, body: GoodsBody) -> GoodsView:
-        """Add goods, or change them. Sales keep the names and prices they had."""
+        """Add goods, or change them. Sales keep the names, prices, departments and taxes they had."""
         till, _ = await self.desk.at(caller, request, Right.GOODS)
-        wanted = Goods(id=id, name=body.name, price=body.price, unit=body.unit, shown=body.shown, position=body.position)
-        return goods_view(await self.acceptance.catalogue.put(till.account, wanted))
+        values = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not None}
+        keep = set(body.__struct_fields__) - values.keys()
+        return goods_view(await self.acceptance.catalogue.put(till.account, Goods(id=id, **values), keep=keep))
 
     async def sell(self, caller: Principal, request: Incoming, body: SaleBody) -> SaleView:
         """Make a sale: anybody can pay its code from now on, once. A repeat answers the same sale.
@@ -297,7 +300,7 @@ class TillEndpoints:
             till,
             clerk.id,
             id=parse_uuid(body.id, "id"),
-            lines=[Line(line.name, line.price, line.quantity, line.goods) for line in body.lines],
+            lines=[Line(*msgspec.structs.astuple(line)) for line in body.lines],
             amount=body.amount,
             hold=body.hold,
             made_at=parse_moment(body.made_at, "made_at"),

@@ -1,0 +1,131 @@
+"""What was taken and given back within a stretch of ledger time, by tax rate and by department.
+
+A sale counts with what was left of it at the end of the stretch, less what was left at its beginning. So stretches that follow
+each other add up to what is left of the sale after the last one, and the tax of what went back goes with it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from counterfoil.acceptance.tax import Rated, Shelved, by_rate, by_shelf, left_of, shares
+from counterfoil.acceptance.types import Sale, SaleState, Standing
+from counterfoil.payments import records
+from counterfoil.payments.orders import OrderKind
+from counterfoil.payments.service import Payments
+from counterfoil.payments.types import Payment
+from counterfoil.store.database import Store
+
+READ_AT_ONCE = 200
+"""Sales whose refunds are read at once."""
+_GIVES_BACK = (OrderKind.REFUND, OrderKind.REVERSAL)
+
+
+class ByRate(msgspec.Struct, frozen=True):
+    """What was sold at one tax rate, hundredths of a percent. `tax` is contained in `gross` less `refunded`; minor units."""
+
+    rate: int
+    gross: int
+    refunded: int
+    tax: int
+
+
+class ByDepartment(msgspec.Struct, frozen=True):
+    """As `ByRate`, for one department; "" where the goods had none."""
+
+    department: str
+    rate: int
+    gross: int
+    refunded: int
+    tax: int
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """What the account's entries of a stretch say.
+
+    Attributes:
+        taken: for each payment or capture, by its id, the sale and the minor units.
+        back: for each payment or capture of which something went back, by its id: itself, and the refunds of this stretch.
+    """
+
+    taken: dict[int, tuple[int, int]] = msgspec.field(default_factory=dict)
+    back: dict[int, tuple[Payment, set[int]]] = msgspec.field(default_factory=dict)
+
+
+class Breakdowns:
+    """Adds up."""
+
+    def __init__(self, *, store: Store, payments: Payments) -> None:
+        self.store = store
+        self.payments = payments
+
+    async def sales_of(self, moved: Moved) -> dict[int, int]:
+        """The sale of each payment or capture that `moved` speaks of, by its id; 0 where it names none."""
+        names = {about: sale for about, (sale, _) in moved.taken.items()}
+        unnamed = {about: original.reference for about, (original, _) in moved.back.items() if about not in names}
+        holds = [unnamed[about] for about in unnamed if moved.back[about][0].kind is OrderKind.CAPTURE]
+        found: dict[int, Payment] = {}
+        for at in range(0, len(holds), READ_AT_ONCE):
+            ids = holds[at : at + READ_AT_ONCE]
+            found |= await self.store.read(lambda connection, ids=ids: records.find_many(connection, ids))  # type: ignore[misc]
+        return names | {about: found[reference].reference if reference in found else reference for about, reference in unnamed.items()}
+
+    async def of(
+        self, moved: Moved, sales: Mapping[int, Sale], names: Mapping[int, int], *, until: int
+    ) -> tuple[list[ByRate], list[ByDepartment]]:
+        """Both sums, of what belongs to `sales`; `names` as `sales_of` tells. `until`: the end of the stretch, ledger time in ns."""
+        rows: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        for about, (_, amount) in moved.taken.items():
+            if sale := sales.get(names[about]):
+                _add(rows, by_shelf(sale.lines, shares(sale.lines, amount)), gross=1, refunded=0, tax=1)
+        given = [about for about in moved.back if names[about] in sales]
+        for at in range(0, len(given), READ_AT_ONCE):
+            ids = given[at : at + READ_AT_ONCE]
+            for about, refunds in (await self._refunds(ids)).items():
+                original, here = moved.back[about]
+                sale = sales[names[about]]
+                before = [refund for refund, when in refunds if when <= until and refund.id not in here]
+                after = [refund for refund, _ in refunds if refund.id in here]
+                _add(rows, _left(sale, original, before), gross=0, refunded=1, tax=-1)
+                _add(rows, _left(sale, original, before + after), gross=0, refunded=-1, tax=1)
+        return _by_rate(rows), [
+            ByDepartment(name, rate, *rows[name, rate]) for name, rate in sorted(rows, key=lambda row: (row[0], -row[1]))
+        ]
+
+    async def _refunds(self, ids: Collection[int]) -> dict[int, list[tuple[Payment, int]]]:
+        """What was carried out about each of `ids`, with its ledger time in ns."""
+        answers = await self.store.read(lambda connection: records.answers_to_many(connection, list(ids)))
+        wanted = [answer for each in answers.values() for answer in each if answer.kind in _GIVES_BACK]
+        done = await self.payments.carried_out(wanted)
+        return {about: [(answer, done[answer.id]) for answer in each if answer.id in done] for about, each in answers.items()}
+
+
+def taxes_of(sale: Sale, standing: Standing) -> list[Rated]:
+    """The tax in what is left of a sale; in what is asked, before it was paid. Empty where nothing is taxed or nothing is left."""
+    amount = sale.amount if standing.state in (SaleState.OPEN, SaleState.HELD) else 0
+    if standing.original is not None:
+        amount = standing.original.amount
+    parts = by_rate(sale.lines, left_of(sale.lines, amount, standing.refunded))
+    return parts if any(part.rate for part in parts) else []
+
+
+def _left(sale: Sale, original: Payment, refunds: Sequence[Payment]) -> list[Shelved]:
+    return by_shelf(sale.lines, left_of(sale.lines, original.amount, sum(refund.amount for refund in refunds)))
+
+
+def _add(rows: dict[tuple[str, int], list[int]], parts: Sequence[Shelved], *, gross: int, refunded: int, tax: int) -> None:
+    for part in parts:
+        row = rows[part.department, part.rate]
+        row[0] += gross * part.gross
+        row[1] += refunded * part.gross
+        row[2] += tax * part.tax
+
+
+def _by_rate(rows: Mapping[tuple[str, int], Sequence[int]]) -> list[ByRate]:
+    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for (_, rate), row in rows.items():
+        sums[rate] = [total + part for total, part in zip(sums[rate], row, strict=True)]
+    return [ByRate(rate, *sums[rate]) for rate in sorted(sums, reverse=True)]
