@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
-import msgspec
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from counterfoil.acceptance.barcode import parse_barcode
+from counterfoil.acceptance.goods import FIELDS, GOODS_MAX, OFF_TILL, TILL_GOODS_MAX, checked
 from counterfoil.acceptance.tables import goods
-from counterfoil.acceptance.tax import RATE_MAX
 from counterfoil.acceptance.types import Goods
 from counterfoil.clock import Clock
 from counterfoil.errors import AlreadyTaken, IdReused, Malformed, TooLarge
-from counterfoil.money import check_amount
-from counterfoil.parties.numbers import parse_name
 from counterfoil.store.database import Store
 
-GOODS_MAX = 500
-"""Goods of one account, hidden ones included."""
-NAME_SIZE_MAX = 60
-UNIT_SIZE_MAX = 16
-DEPARTMENT_SIZE_MAX = 60
-POSITION_MAX = 9_999
-FIELDS = ("name", "price", "unit", "shown", "position", "barcode", "department", "tax")
-"""All that goods have besides their id."""
+PAGE_SIZE_MAX = 500
+_ON_TILL = or_(goods.c.shown, goods.c.position != OFF_TILL)
 
 
 class Catalogue:
@@ -36,15 +27,28 @@ class Catalogue:
         self._tell = tell
 
     async def list(self, account: int) -> list[Goods]:
-        """All goods of an account, hidden ones too, in the order of the grid."""
-        query = select(goods).where(goods.c.account == account).order_by(goods.c.position, goods.c.name, goods.c.id)
+        """The goods that the account's tills list, hidden ones too, in the order of the grid."""
+        query = select(goods).where(goods.c.account == account, _ON_TILL).order_by(goods.c.position, goods.c.name, goods.c.id)
         return await self.store.read(lambda connection: [_goods(row) for row in connection.execute(query)])
+
+    async def page(self, account: int, *, after: int = 0, limit: int = PAGE_SIZE_MAX) -> Sequence[Goods]:
+        """All goods of the account by id, those behind `after`."""
+        return await self.store.read(lambda connection: goods_of(connection, account, after=after, limit=min(limit, PAGE_SIZE_MAX)))
+
+    async def by_barcode(self, account: int, barcode: str) -> Goods | None:
+        """The goods of the account with this barcode, in whatever form a scanner sends it. Malformed for what is no barcode."""
+        wanted = parse_barcode(barcode)
+        if not wanted:
+            raise Malformed("barcode", "must not be empty")
+        query = select(goods).where(goods.c.account == account, goods.c.barcode == wanted)
+        row = await self.store.read(lambda connection: connection.execute(query).first())
+        return None if row is None else _goods(row)
 
     async def put(self, account: int, wanted: Goods, *, keep: Collection[str] = ()) -> Goods:
         """Adds goods, or changes them to exactly this; a repeat changes nothing. Sales keep the names, prices and rates they had.
 
         Fields in `keep` stay as they are where the goods are known already. Malformed, naming the field; AlreadyTaken for the
-        barcode of other goods; IdReused for an id of another shop; TooLarge for the 501st.
+        barcode of other goods; IdReused for an id of another shop; TooLarge above GOODS_MAX, and above TILL_GOODS_MAX on the tills.
         """
         wanted = checked(wanted)
         values = {field: getattr(wanted, field) for field in FIELDS} | {"changed_at": self.clock.now_ns()}
@@ -56,10 +60,9 @@ class Catalogue:
             changes = {field: value for field, value in values.items() if kept is None or field not in keep}
             if (barcode := changes.get("barcode")) and _has_barcode(connection, account, barcode, besides=wanted.id):
                 raise AlreadyTaken("other goods have this barcode", barcode=barcode)
+            _check_room(connection, account, wanted, is_new=kept is None)
             if kept is not None:
                 connection.execute(update(goods).where(goods.c.id == wanted.id).values(changes))
-            elif connection.execute(select(func.count()).where(goods.c.account == account)).scalar_one() >= GOODS_MAX:
-                raise TooLarge(f"there are {GOODS_MAX} goods already", goods_max=GOODS_MAX)
             else:
                 connection.execute(insert(goods), changes | {"id": wanted.id, "account": account})
             return connection.execute(select(goods).where(goods.c.id == wanted.id)).one()
@@ -69,29 +72,19 @@ class Catalogue:
         return kept
 
 
-def checked(wanted: Goods) -> Goods:
-    """`wanted` with its texts tidied, or Malformed, naming the field."""
-    name = parse_name(wanted.name)
-    if len(name) > NAME_SIZE_MAX:
-        raise Malformed("name", f"must be at most {NAME_SIZE_MAX} characters")
-    unit = parse_name(wanted.unit, "unit") if wanted.unit.strip() else ""
-    if len(unit) > UNIT_SIZE_MAX:
-        raise Malformed("unit", f"must be at most {UNIT_SIZE_MAX} characters")
-    if not 0 <= wanted.position <= POSITION_MAX:
-        raise Malformed("position", f"must be 0 to {POSITION_MAX}")
-    check_amount(wanted.price, "price", minimum=0)
-    barcode, department = parse_barcode(wanted.barcode), parse_department(wanted.department)
-    if not 0 <= wanted.tax <= RATE_MAX:
-        raise Malformed("tax", f"must be 0 to {RATE_MAX}")
-    return msgspec.structs.replace(wanted, name=name, unit=unit, barcode=barcode, department=department)
+def goods_of(connection: Connection, account: int, *, after: int = 0, limit: int = GOODS_MAX) -> list[Goods]:
+    """Goods of the account by id, in the caller's transaction."""
+    query = select(goods).where(goods.c.account == account, goods.c.id > after).order_by(goods.c.id).limit(limit)
+    return [_goods(row) for row in connection.execute(query)]
 
 
-def parse_department(text: str, field: str = "department") -> str:
-    """The name of a department, "" for none. Malformed."""
-    name = parse_name(text, field) if text.strip() else ""
-    if len(name) > DEPARTMENT_SIZE_MAX:
-        raise Malformed(field, f"must be at most {DEPARTMENT_SIZE_MAX} characters")
-    return name
+def _check_room(connection: Connection, account: int, wanted: Goods, *, is_new: bool) -> None:
+    others = select(func.count()).where(goods.c.account == account, goods.c.id != wanted.id)
+    if is_new and connection.execute(others).scalar_one() >= GOODS_MAX:
+        raise TooLarge(f"there are {GOODS_MAX} goods already", goods_max=GOODS_MAX)
+    on_till = wanted.shown or wanted.position != OFF_TILL
+    if on_till and connection.execute(others.where(_ON_TILL)).scalar_one() >= TILL_GOODS_MAX:
+        raise TooLarge(f"the tills list {TILL_GOODS_MAX} goods already", goods_max=TILL_GOODS_MAX)
 
 
 def _has_barcode(connection: Connection, account: int, barcode: str, *, besides: int) -> bool:

@@ -15,6 +15,7 @@ from counterfoil.acceptance.fuel.fills import Fills
 from counterfoil.acceptance.fuel.pumps import Pumps
 from counterfoil.acceptance.parking.parks import CarParks
 from counterfoil.acceptance.parking.stays import Stays
+from counterfoil.acceptance.price_list import PriceLists
 from counterfoil.acceptance.sales import Sales
 from counterfoil.acceptance.tills import Tills
 from counterfoil.clock import Clock
@@ -59,6 +60,7 @@ class Acceptance:
         self.tills = Tills(store=store, tokens=tokens, clock=clock, sandbox=config.sandbox, tell=tell)
         self.clerks = Clerks(store=store, pins=parties.pins, clock=clock, tell=tell)
         self.catalogue = Catalogue(store=store, clock=clock, tell=tell)
+        self.price_lists = PriceLists(store=store, clock=clock, currency=config.currency, tell=tell)
         self.sales = Sales(
             store=store, parties=parties, payments=payments, requests=requests, hub=hub, clock=clock, zone=zone, region=config.region
         )

@@ -8,7 +8,7 @@
 
     Endpoint("GET", "/v1/quote", self.quote, access=HOLDER, errors=(PartyNotFound,))
 
-Parameters are known by name: `caller` (who asks), `body` (a struct, JSON), `query` (a struct, query string), `request`
+Parameters are known by name: `caller` (who asks), `body` (a struct, JSON; bytes, of `body_media_type`), `query` (a struct, query string), `request`
 (the request itself); any other name is a parameter of the path, an id if annotated int, else text. The result is a
 struct (JSON), None (204), or an `Answer` that says all of it by itself (`View | Answer` where that depends on Accept).
 
@@ -59,6 +59,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         errors: what it may refuse with, besides what follows from access and parameters.
         status: of success.
         media_type: of success, where it is not JSON.
+        body_media_type: of a body that is bytes; the handler says what it makes of them.
         other_media_types: of success, where the caller's Accept asks for one of them.
         tag: the chapter of the documentation.
         own_signature: the body carries the signature that authenticates it; the request needs none.
@@ -71,6 +72,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     errors: tuple[type[CounterfoilError], ...] = ()
     status: int = 200
     media_type: str = "application/json"
+    body_media_type: str = ""
     other_media_types: tuple[str, ...] = ()
     tag: str = ""
     own_signature: bool = False
@@ -84,7 +86,9 @@ class Operation:
         hints = get_type_hints(endpoint.handler, include_extras=True)
         self.returns: Any = _described(hints.pop("return", None))
         names = list(inspect.signature(endpoint.handler).parameters)
-        self.body_type: type[msgspec.Struct] | None = hints.get("body")
+        body = hints.get("body")
+        self.body_type: type[msgspec.Struct] | None = None if body is bytes else body
+        assert (body is bytes) == bool(endpoint.body_media_type), endpoint.path
         self.query_type: type[msgspec.Struct] | None = hints.get("query")
         self.path_types: dict[str, Any] = {name: hints[name] for name in names if name not in _SPECIAL}
         self.takes = frozenset(names)
@@ -112,6 +116,9 @@ class Operation:
         if self._decoder is not None:
             request.check_json()
             arguments["body"] = decode_body(request.body, self._decoder)
+        elif self.endpoint.body_media_type:
+            request.check_media_type(self.endpoint.body_media_type)
+            arguments["body"] = request.body
         elif request.body:
             raise Malformed("body", "must be empty here")
         result = await self.endpoint.handler(**arguments)

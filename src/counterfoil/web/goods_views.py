@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from counterfoil.acceptance.barcode import BARCODE_SIZE_MAX
-from counterfoil.acceptance.catalogue import FIELDS, GOODS_MAX, POSITION_MAX
+from counterfoil.acceptance.catalogue import PAGE_SIZE_MAX
+from counterfoil.acceptance.goods import FIELDS, POSITION_MAX
 from counterfoil.acceptance.tax import RATE_MAX
 from counterfoil.acceptance.types import Goods
-from counterfoil.web.values import AmountOrZero, Text, UuidText, uuid_text
+from counterfoil.web.values import AmountOrZero, Cursor, Text, UuidText, uuid_text
 
 Rate = Annotated[int, msgspec.Meta(ge=0, le=RATE_MAX, description="hundredths of a percent, contained in the price", examples=[1600])]
 Barcode = Annotated[
@@ -39,9 +40,31 @@ class GoodsView(msgspec.Struct, frozen=True):
 
 
 class GoodsListView(msgspec.Struct, frozen=True):
-    """All goods, hidden ones too, in the order of the grid."""
+    """Goods as they were asked for. `next` is the cursor of the following page; null at the end, and where there are no pages."""
 
-    goods: Annotated[list[GoodsView], msgspec.Meta(description=f"at most {GOODS_MAX}")]
+    goods: Annotated[list[GoodsView], msgspec.Meta(description=f"at most {PAGE_SIZE_MAX}")]
+    next: Cursor | None
+
+
+class GoodsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which goods: those that the tills list, in the order of the grid; or others.
+
+    Attributes:
+        list: `all` for all goods of the shop, page by page; `cursor` from the page before.
+        barcode: the goods with this barcode, one or none.
+    """
+
+    list: Literal["till", "all"] = "till"
+    cursor: Cursor | None = None
+    barcode: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+
+
+class ImportedView(msgspec.Struct, frozen=True):
+    """How many goods a price list added and changed, and how many were like that already."""
+
+    added: int
+    changed: int
+    unchanged: int
 
 
 class GoodsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+JSON = "application/json"
 BODY_TIMEOUT_S = 30.0
 """Seconds within which a body must have arrived whole."""
 
@@ -65,14 +66,22 @@ class Incoming:
 
     def check_json(self) -> None:
         """Raises UnsupportedFormat for a body that does not say it is JSON in UTF-8."""
+        self.check_media_type(JSON)
+
+    def check_media_type(self, wanted: str) -> None:
+        """Raises UnsupportedFormat for a body that does not say it is `wanted`, in UTF-8."""
         media_type = self.header("content-type")
-        if media_type is None or not is_json(media_type):
-            raise UnsupportedFormat("the Content-Type must be application/json", content_type="application/json")
+        if media_type is None or not _is(media_type, wanted):
+            raise UnsupportedFormat(f"the Content-Type must be {wanted}", content_type=wanted)
 
 
 def is_json(media_type: str) -> bool:
+    return _is(media_type, JSON)
+
+
+def _is(media_type: str, wanted: str) -> bool:
     kind, _, parameters = media_type.lower().partition(";")
-    return kind.strip() == "application/json" and parameters.replace(" ", "").replace('"', "") in ("", "charset=utf-8")
+    return kind.strip() == wanted and parameters.replace(" ", "").replace('"', "") in ("", "charset=utf-8")
 
 
 async def read_body(headers: list[tuple[bytes, bytes]], receive: Receive, size_max: int) -> bytes:

@@ -115,6 +115,8 @@ def _operation(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
         result["description"] = description.strip()
     if operation.body_type is not None:
         result["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas[operation.body_type]}}}
+    if endpoint.body_media_type:
+        result["requestBody"] = {"required": True, "content": {endpoint.body_media_type: {"schema": {"type": "string"}}}}
     access = endpoint.access
     security: list[dict[str, list[str]]] = [{DEVICE_SCHEME: []}] if access.device or access.permission else []
     if access.scope:
@@ -132,7 +134,7 @@ def errors_of(operation: Operation) -> list[type[CounterfoilError]]:
     """All classes that an operation can refuse with: what it declares, and what follows from its form."""
     endpoint = operation.endpoint
     found: list[type[CounterfoilError]] = [Malformed, TooLarge, Unavailable, InternalError]
-    if operation.body_type is not None:
+    if operation.body_type is not None or endpoint.body_media_type:
         found.append(UnsupportedFormat)
     if operation.path_types:
         found.append(NotFound)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from counterfoil.acceptance.catalogue import PAGE_SIZE_MAX as GOODS_PAGE_SIZE_MAX
 from counterfoil.acceptance.codes import address_of
 from counterfoil.acceptance.sales import PAGE_SIZE_MAX
 from counterfoil.acceptance.service import Acceptance
@@ -24,6 +25,7 @@ from counterfoil.errors import (
     IdReused,
     InsufficientFunds,
     LimitExceeded,
+    Malformed,
     NotAuthenticated,
     NotFound,
     NotInThisState,
@@ -52,7 +54,7 @@ from counterfoil.web.api.events import MEDIA_TYPE
 from counterfoil.web.card_views import CardAnswersBody, CardAskedView, CardCommandView, CardPinBody, TapBody, asked_view
 from counterfoil.web.desk import ASKING, CLERK_HEADER, Desk
 from counterfoil.web.endpoint import Endpoint
-from counterfoil.web.goods_views import GoodsBody, GoodsListView, GoodsView, goods_view
+from counterfoil.web.goods_views import GoodsBody, GoodsListView, GoodsQuery, GoodsView, ImportedView, goods_view
 from counterfoil.web.guesses import Guesses
 from counterfoil.web.incoming import Answer, Incoming
 from counterfoil.web.till_stream import SaleEvents
@@ -125,6 +127,7 @@ class TillEndpoints:
         about_hold = (*moving, HoldNotOpen, AboveHold, FeeAboveMaximum)
         outgoing = (InsufficientFunds, LimitExceeded, AccountFrozen, RecoveryWaiting, PartyClosed, PayeeCannotReceive)
         adding = (Forbidden, IdReused, TooLarge)
+        adding_goods, imports = (AlreadyTaken, IdReused, TooLarge), "/v1/till/goods/import"
         tapping = (CardUnknown, CardLocked, TapUsed, NotInThisState)
         proving = (NotFound, OrderExpired, CardNotHere)
         agreeing = (NotFound, CardLocked, CardNotHere, WrongPin, PinLocked, PinNotAllowed, FeeAboveMaximum)
@@ -142,9 +145,8 @@ class TillEndpoints:
             Endpoint("POST", "/v1/till/sign-in", self.sign_in, access=till, errors=(WrongPin, PinLocked, TooMany), tag="till"),
             Endpoint("POST", "/v1/till/sign-out", self.sign_out, access=till, status=204, tag="till"),
             Endpoint("GET", "/v1/till/goods", self.list_goods, access=till, errors=signed_in, tag="till"),
-            Endpoint(
-                "PUT", "/v1/till/goods/{id}", self.put_goods, access=till, errors=(*signed_in, AlreadyTaken, IdReused, TooLarge), tag="till"
-            ),
+            Endpoint("POST", imports, self.import_goods, access=till, errors=signed_in, body_media_type="text/csv", tag="till"),
+            Endpoint("PUT", "/v1/till/goods/{id}", self.put_goods, access=till, errors=(*adding_goods, *signed_in), tag="till"),
             Endpoint("POST", "/v1/till/sales", self.sell, access=till, errors=(*signed_in, *ASKING, IdReused, NotFound), tag="till"),
             Endpoint("GET", "/v1/till/sales", self.list_sales, access=till, errors=signed_in, tag="till"),
             Endpoint("GET", sale, self.sale, access=till, errors=signed_in, tag="till"),
@@ -276,10 +278,32 @@ class TillEndpoints:
 
     # With a clerk
 
-    async def list_goods(self, caller: Principal, request: Incoming) -> GoodsListView:
-        """What the shop sells."""
+    async def list_goods(self, caller: Principal, request: Incoming, query: GoodsQuery) -> GoodsListView:
+        """What the shop sells: what its tills list, all of it, or the goods with a barcode."""
         till, _ = await self.desk.at(caller, request)
-        return GoodsListView([goods_view(goods) for goods in await self.acceptance.catalogue.list(till.account)])
+        catalogue, wants_all = self.acceptance.catalogue, query.list == "all"
+        if query.cursor is not None and not wants_all:
+            raise Malformed("cursor", "belongs to list=all")
+        if query.barcode is not None:
+            if wants_all:
+                raise Malformed("list", "must not be given together with barcode")
+            one = await catalogue.by_barcode(till.account, query.barcode)
+            return GoodsListView([] if one is None else [goods_view(one)], None)
+        if not wants_all:
+            return GoodsListView([goods_view(each) for each in await catalogue.list(till.account)], None)
+        found = await catalogue.page(till.account, after=parse_cursor(query.cursor))
+        views = [goods_view(each) for each in found]
+        return GoodsListView(views, cursor_text(found[-1].id) if len(found) == GOODS_PAGE_SIZE_MAX else None)
+
+    async def import_goods(self, caller: Principal, request: Incoming, body: bytes) -> ImportedView:
+        """Bring in a price list: all of it, or nothing, with the wrong lines named. A repeat changes nothing.
+
+        CSV in UTF-8 with a header: name, price, and any of unit, barcode, department, tax (in percent) and id. A line is known by its
+        id, or without one by its barcode. Goods that it adds are not on the tills' grid.
+        """
+        till, _ = await self.desk.at(caller, request, Right.GOODS)
+        imported = await self.acceptance.price_lists.take(till.account, body)
+        return ImportedView(imported.added, imported.changed, imported.unchanged)
 
     async def put_goods(self, caller: Principal, request: Incoming, id: int, body: GoodsBody) -> GoodsView:
         """Add goods, or change them. Sales keep the names, prices, departments and taxes they had."""
