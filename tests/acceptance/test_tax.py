@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterfoil.acceptance.tax import RATE_MAX, Rated, Shelved, by_rate, by_shelf, left_of, shares, spread, tax_in
-from counterfoil.acceptance.types import Line
+from counterfoil.acceptance.types import Back, Line
 
 RATES = st.integers(0, RATE_MAX)
 LINES = st.lists(
@@ -69,6 +69,20 @@ def test_every_sum_is_exact_whatever_was_taken_and_given_back(lines: list[Line],
         assert (sum(each.gross for each in same), sum(each.tax for each in same)) == (part.gross, part.tax)
         assert all(0 <= each.tax <= each.gross for each in same)
     assert len({(each.department, each.rate) for each in shelves}) == len(shelves)
+
+
+@given(LINES, st.data())
+def test_named_lines_lose_what_they_cost_and_the_rest_is_spread(lines: list[Line], data: st.DataObject) -> None:
+    total = sum(line.price * line.quantity for line in lines)
+    named = [Back(number, data.draw(st.integers(0, line.quantity))) for number, line in enumerate(lines)]
+    by_line = sum(lines[each.line].price * each.quantity for each in named)
+    back = data.draw(st.integers(by_line, total))
+    left = left_of(lines, total, back, named)
+    assert sum(left) == total - back
+    for each, line, part in zip(named, lines, left, strict=True):
+        assert 0 <= part <= line.price * (line.quantity - each.quantity)
+    if back == by_line:
+        assert left == [line.price * (line.quantity - each.quantity) for each, line in zip(named, lines, strict=True)]
 
 
 @given(LINES)

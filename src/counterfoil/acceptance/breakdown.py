@@ -10,9 +10,12 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
+from sqlalchemy import select
 
+from counterfoil.acceptance.standing import lines_back
+from counterfoil.acceptance.tables import sale_actions
 from counterfoil.acceptance.tax import Rated, Shelved, by_rate, by_shelf, left_of, shares
-from counterfoil.acceptance.types import Sale, SaleState, Standing
+from counterfoil.acceptance.types import Back, Sale, SaleState, Standing
 from counterfoil.payments import records
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.service import Payments
@@ -41,6 +44,14 @@ class ByDepartment(msgspec.Struct, frozen=True):
     gross: int
     refunded: int
     tax: int
+
+
+class Breakdown(msgspec.Struct, frozen=True):
+    """`returned`: what went back by line, by goods and name: how many, and minor units."""
+
+    by_rate: list[ByRate]
+    by_department: list[ByDepartment]
+    returned: dict[tuple[str | None, str], tuple[int, int]]
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -73,10 +84,9 @@ class Breakdowns:
             found |= await self.store.read(lambda connection, ids=ids: records.find_many(connection, ids))  # type: ignore[misc]
         return names | {about: found[reference].reference if reference in found else reference for about, reference in unnamed.items()}
 
-    async def of(
-        self, moved: Moved, sales: Mapping[int, Sale], names: Mapping[int, int], *, until: int
-    ) -> tuple[list[ByRate], list[ByDepartment]]:
-        """Both sums, of what belongs to `sales`; `names` as `sales_of` tells. `until`: the end of the stretch, ledger time in ns."""
+    async def of(self, moved: Moved, sales: Mapping[int, Sale], names: Mapping[int, int], *, until: int) -> Breakdown:
+        """The sums of what belongs to `sales`; `names` as `sales_of` tells. `until`: the end of the stretch, ledger time in ns."""
+        returned: dict[tuple[str | None, str], tuple[int, int]] = {}
         rows: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
         for about, (_, amount) in moved.taken.items():
             if sale := sales.get(names[about]):
@@ -84,16 +94,21 @@ class Breakdowns:
         given = [about for about in moved.back if names[about] in sales]
         for at in range(0, len(given), READ_AT_ONCE):
             ids = given[at : at + READ_AT_ONCE]
-            for about, refunds in (await self._refunds(ids)).items():
+            found = await self._refunds(ids)
+            lines = await self._lines([refund.id for refunds in found.values() for refund, _ in refunds])
+            for about, refunds in found.items():
                 original, here = moved.back[about]
                 sale = sales[names[about]]
                 before = [refund for refund, when in refunds if when <= until and refund.id not in here]
                 after = [refund for refund, _ in refunds if refund.id in here]
-                _add(rows, _left(sale, original, before), gross=0, refunded=1, tax=-1)
-                _add(rows, _left(sale, original, before + after), gross=0, refunded=-1, tax=1)
-        return _by_rate(rows), [
-            ByDepartment(name, rate, *rows[name, rate]) for name, rate in sorted(rows, key=lambda row: (row[0], -row[1]))
-        ]
+                _add(rows, _left(sale, original, before, lines), gross=0, refunded=1, tax=-1)
+                _add(rows, _left(sale, original, before + after, lines), gross=0, refunded=-1, tax=1)
+                for each in _named(after, lines):
+                    line = sale.lines[each.line]
+                    quantity, amount = returned.get((line.goods, line.name), (0, 0))
+                    returned[line.goods, line.name] = quantity + each.quantity, amount + line.price * each.quantity
+        shelves = sorted(rows, key=lambda row: (row[0], -row[1]))
+        return Breakdown(_by_rate(rows), [ByDepartment(*shelf, *rows[shelf]) for shelf in shelves], returned)
 
     async def _refunds(self, ids: Collection[int]) -> dict[int, list[tuple[Payment, int]]]:
         """What was carried out about each of `ids`, with its ledger time in ns."""
@@ -102,18 +117,31 @@ class Breakdowns:
         done = await self.payments.carried_out(wanted)
         return {about: [(answer, done[answer.id]) for answer in each if answer.id in done] for about, each in answers.items()}
 
+    async def _lines(self, refunds: Sequence[int]) -> dict[int, tuple[Back, ...]]:
+        query = select(sale_actions.c.payment, sale_actions.c.lines).where(
+            sale_actions.c.payment.in_(refunds), sale_actions.c.lines.is_not(None)
+        )
+        rows = await self.store.read(lambda connection: connection.execute(query).all())
+        return {row.payment: lines_back(row.lines) for row in rows}
+
 
 def taxes_of(sale: Sale, standing: Standing) -> list[Rated]:
     """The tax in what is left of a sale; in what is asked, before it was paid. Empty where nothing is taxed or nothing is left."""
     amount = sale.amount if standing.state in (SaleState.OPEN, SaleState.HELD) else 0
     if standing.original is not None:
         amount = standing.original.amount
-    parts = by_rate(sale.lines, left_of(sale.lines, amount, standing.refunded))
+    named = [each for action in standing.actions for each in action.lines]
+    parts = by_rate(sale.lines, left_of(sale.lines, amount, standing.refunded, named))
     return parts if any(part.rate for part in parts) else []
 
 
-def _left(sale: Sale, original: Payment, refunds: Sequence[Payment]) -> list[Shelved]:
-    return by_shelf(sale.lines, left_of(sale.lines, original.amount, sum(refund.amount for refund in refunds)))
+def _left(sale: Sale, original: Payment, refunds: Sequence[Payment], lines: Mapping[int, tuple[Back, ...]]) -> list[Shelved]:
+    back = sum(refund.amount for refund in refunds)
+    return by_shelf(sale.lines, left_of(sale.lines, original.amount, back, _named(refunds, lines)))
+
+
+def _named(refunds: Sequence[Payment], lines: Mapping[int, tuple[Back, ...]]) -> list[Back]:
+    return [each for refund in refunds for each in lines.get(refund.id, ())]
 
 
 def _add(rows: dict[tuple[str, int], list[int]], parts: Sequence[Shelved], *, gross: int, refunded: int, tax: int) -> None:

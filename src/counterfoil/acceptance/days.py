@@ -55,12 +55,17 @@ class ByClerk(msgspec.Struct, frozen=True):
 
 
 class ByGoods(msgspec.Struct, frozen=True):
-    """What was sold of one thing. `goods` None for amounts without goods; `amount` adds up to what was taken for sales."""
+    """What was sold of one thing. `goods` None for amounts without goods; `amount` adds up to what was taken for sales.
+
+    `returned` of it, worth `returned_amount`, went back by line; it is not taken off.
+    """
 
     goods: str | None
     name: str
     quantity: int
     amount: int
+    returned: int = 0
+    returned_amount: int = 0
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,8 +189,8 @@ class Days:
         names_of = await self.breakdowns.sales_of(sums.moved)
         found = await self._sales(list(names_of.values()), account)
         names = await self.clerks.names({sale.clerk for sale in found.values() if sale.clerk})
-        by_clerk, by_goods, unrung = _spread(list(sums.moved.taken.values()), found, names)
-        by_rate, by_department = await self.breakdowns.of(sums.moved, found, names_of, until=last)
+        broken_down = await self.breakdowns.of(sums.moved, found, names_of, until=last)
+        by_clerk, by_goods, unrung = _spread(list(sums.moved.taken.values()), found, names, broken_down.returned)
         return Day(
             day=day.isoformat(),
             since=since,
@@ -201,8 +206,8 @@ class Days:
             unrung_amount=sum(unrung),
             by_clerk=by_clerk,
             by_goods=by_goods,
-            by_rate=by_rate,
-            by_department=by_department,
+            by_rate=broken_down.by_rate,
+            by_department=broken_down.by_department,
         )
 
     def _bounds(self, day: date) -> tuple[int, int]:
@@ -260,7 +265,9 @@ class _Sums:
                 self.moved.back.setdefault(about.id, (about, set()))[1].add(payment.id)
 
 
-def _spread(taken: list[tuple[int, int]], found: dict[int, Sale], names: dict[int, str]) -> tuple[list[ByClerk], list[ByGoods], list[int]]:
+def _spread(
+    taken: list[tuple[int, int]], found: dict[int, Sale], names: dict[int, str], returned: dict[tuple[str | None, str], tuple[int, int]]
+) -> tuple[list[ByClerk], list[ByGoods], list[int]]:
     """What was taken by clerk and by goods, the most first; and the amounts that no sale belongs to."""
     clerks: dict[int, list[int]] = defaultdict(list)
     goods: dict[tuple[str | None, str], tuple[int, int]] = {}
@@ -275,7 +282,8 @@ def _spread(taken: list[tuple[int, int]], found: dict[int, Sale], names: dict[in
             quantity, sum_ = goods.get((line.goods, line.name), (0, 0))
             goods[line.goods, line.name] = quantity + line.quantity, sum_ + part
     by_clerk = [ByClerk(clerk, names.get(clerk, ""), len(amounts), sum(amounts)) for clerk, amounts in clerks.items()]
-    by_goods = [ByGoods(which, name, quantity, amount) for (which, name), (quantity, amount) in goods.items()]
+    nothing = dict.fromkeys(returned, (0, 0))
+    by_goods = [ByGoods(*key, *sold, *returned.get(key, (0, 0))) for key, sold in (nothing | goods).items()]
     return sorted(by_clerk, key=lambda row: -row.amount), sorted(by_goods, key=lambda row: -row.amount), unrung
 
 

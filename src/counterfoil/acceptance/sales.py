@@ -7,18 +7,21 @@ A sale that was made without a network comes later, and finds the payment that n
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import Connection, Row, func, insert, select
 
 from counterfoil.acceptance.lines import checked, content_of, with_marks
+from counterfoil.acceptance.refunds import check_lines, worth
 from counterfoil.acceptance.standing import Standings
 from counterfoil.acceptance.tables import sale_actions, sales
-from counterfoil.acceptance.types import Clerk, Line, Sale, SaleState, Standing, Till
+from counterfoil.acceptance.types import Back, Clerk, Line, Sale, SaleState, Standing, Till
 from counterfoil.clock import NANOSECONDS, Clock
 from counterfoil.errors import IdReused, Malformed, NotFound, NotInThisState, Unavailable
 from counterfoil.ids import id_text
@@ -68,6 +71,7 @@ class Sales:
         self.clock = clock
         self.zone = zone
         self.region = region
+        self._refunding: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self.standings = Standings(store=store, payments=payments, requests=requests, clock=clock)
 
     def day_of(self, moment_ns: int) -> str:
@@ -203,6 +207,26 @@ class Sales:
         order = self._order(id, paid.payee, paid.payer, amount, OrderKind.REFUND, paid.id, memo)
         return await self._do(sale, till, clerk, order)
 
+    async def refund_lines(self, sale: Sale, till: Till, clerk: Clerk, *, id: int, lines: Sequence[Back], memo: str) -> Standing:
+        """As `refund`, for what these lines cost. AboveOriginal for more of a line than was sold less what went back.
+
+        NotInThisState where only a part of a hold was taken: no line has a price then.
+        """
+        amount = worth(sale, lines)
+        async with self._one_at_a_time(sale.id):
+            standing = await self.standing(sale)
+            paid = standing.original
+            if paid is None:
+                raise NotInThisState("nothing was paid that could be given back")
+            if paid.amount != sale.amount:
+                raise NotInThisState("only a part was taken: name an amount")
+            order = self._order(id, paid.payee, paid.payer, amount, OrderKind.REFUND, paid.id, memo)
+            return await self._do(sale, till, clerk, order, lines)
+
+    def _one_at_a_time(self, sale: int) -> asyncio.Lock:
+        """Held from the look at what went back of a sale's lines until the refund is known: nobody else writes this store."""
+        return self._refunding.setdefault(sale, asyncio.Lock())
+
     async def capture(self, sale: Sale, till: Till, clerk: Clerk | None, *, id: int, amount: int) -> Standing:
         """Takes held money; the rest goes back to the payer. A repeat takes nothing more. As `Payments.pay`, and NotInThisState.
 
@@ -275,19 +299,22 @@ class Sales:
             memo=parse_memo(memo.encode(), "memo"),
         )
 
-    async def _do(self, sale: Sale, till: Till, clerk: Clerk | None, order: Order) -> Standing:
-        """Writes down who does it, then does it."""
+    async def _do(self, sale: Sale, till: Till, clerk: Clerk | None, order: Order, lines: Sequence[Back] = ()) -> Standing:
+        """Writes down who does it, and to which lines, then does it."""
         assert till.token is not None, till.id
         kind = order.kind.name.lower()
         values = {"payment": order.id, "sale": sale.id, "kind": kind, "amount": order.amount, "memo": order.memo}
+        values["lines"] = msgspec.json.encode(lines).decode() if lines else None
         more = {"clerk": None if clerk is None else clerk.id, "till": till.id, "at": self.clock.now_ns()}
 
         def write(connection: Connection) -> None:
             kept = connection.execute(select(sale_actions).where(sale_actions.c.payment == order.id)).first()
             if kept is None:
                 connection.execute(insert(sale_actions), values | more)
-            elif (kept.sale, kept.kind, kept.amount, kept.memo) != (sale.id, kind, order.amount, order.memo):
+            elif any(getattr(kept, name) != value for name, value in values.items()):
                 raise IdReused
+            if lines:
+                check_lines(connection, sale, lines, original=order.reference, refund=order.id)
 
         await self.store.write(write)
         await self.payments.pay_under_mandate(order, Mandate(till.token, AuthorisationClass.TOKEN))

@@ -10,13 +10,14 @@ A page of sales is asked about at once: the number of reads does not grow with t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import select
 
 from counterfoil.acceptance.tables import sale_actions
-from counterfoil.acceptance.types import Action, Sale, SaleState, Standing
+from counterfoil.acceptance.types import Action, Back, Sale, SaleState, Standing
 from counterfoil.clock import Clock
 from counterfoil.payments import records
 from counterfoil.payments.orders import OrderKind
@@ -41,13 +42,13 @@ class _Known(msgspec.Struct, frozen=True):
         paid: payments and holds that answered them and were carried out, by id.
         completed_at: ledger time of each of `paid`.
         answers: what was carried out about each of `paid`, and about each capture of theirs, oldest first.
-        clerks: who did an answer at a till, by the answer's id.
+        done: who did an answer at a till, and what went back of which line, by the answer's id.
     """
 
     paid: Mapping[int, Payment]
     completed_at: Mapping[int, int]
     answers: Mapping[int, Sequence[Payment]]
-    clerks: Mapping[int, int]
+    done: Mapping[int, tuple[int | None, tuple[Back, ...]]]
 
 
 class Standings:
@@ -81,8 +82,8 @@ class Standings:
         answers = await self._carried_out(paid.keys())
         captures = [answer.id for each in answers.values() for answer in each if answer.kind is OrderKind.CAPTURE]
         answers |= await self._carried_out(captures)
-        clerks = await self._clerks([answer.id for each in answers.values() for answer in each])
-        return _Known(paid, completed_at, answers, clerks)
+        done = await self._done([answer.id for each in answers.values() for answer in each])
+        return _Known(paid, completed_at, answers, done)
 
     async def _carried_out(self, references: Collection[int]) -> dict[int, list[Payment]]:
         if not references:
@@ -91,11 +92,12 @@ class Standings:
         done = await self.payments.carried_out([answer for each in answers.values() for answer in each])
         return {reference: [answer for answer in each if answer.id in done] for reference, each in answers.items()}
 
-    async def _clerks(self, done: Sequence[int]) -> dict[int, int]:
-        if not done:
+    async def _done(self, ids: Sequence[int]) -> dict[int, tuple[int | None, tuple[Back, ...]]]:
+        if not ids:
             return {}
-        query = select(sale_actions.c.payment, sale_actions.c.clerk).where(sale_actions.c.payment.in_(done))
-        return await self.store.read(lambda connection: {row.payment: row.clerk for row in connection.execute(query)})
+        query = select(sale_actions).where(sale_actions.c.payment.in_(ids))
+        rows = await self.store.read(lambda connection: connection.execute(query).all())
+        return {row.payment: (row.clerk, lines_back(row.lines)) for row in rows}
 
     # Telling
 
@@ -140,8 +142,24 @@ def _taken(payment: Payment, original: Payment, paid_at: int, known: _Known) -> 
     )
 
 
+def lines_back(text: str | None) -> tuple[Back, ...]:
+    """What went back of which line, as `sale_actions` keeps it."""
+    return () if text is None else msgspec.json.decode(text, type=tuple[Back, ...])
+
+
+def returned_of(standing: Standing) -> Counter[int]:
+    """How many of each line of a sale went back by line."""
+    returned: Counter[int] = Counter()
+    for action in standing.actions:
+        for each in action.lines:
+            returned[each.line] += each.quantity
+    return returned
+
+
 def _actions(done: Sequence[Payment], known: _Known) -> tuple[Action, ...]:
-    return tuple(
-        Action(payment=each.id, kind=each.kind.name.lower(), amount=each.amount, clerk=known.clerks.get(each.id), at=each.created_at)
-        for each in done
-    )
+    actions = []
+    for each in done:
+        clerk, lines = known.done.get(each.id, (None, ()))
+        kind = each.kind.name.lower()
+        actions.append(Action(payment=each.id, kind=kind, amount=each.amount, clerk=clerk, at=each.created_at, lines=lines))
+    return tuple(actions)

@@ -108,12 +108,13 @@ sale_actions = Table(
     Column("clerk", Id, ForeignKey("clerks.id"), nullable=True),
     Column("till", Id, ForeignKey("tills.id"), nullable=False),
     Column("at", Nanoseconds, nullable=False),
+    Column("lines", Text, nullable=True),
     CheckConstraint("kind IN ('capture', 'release', 'refund')", name="kind_known"),
     Index("ix_sale_actions_sale", "sale"),
 )
 """Who captured, released or refunded, written before the order is carried out. Whether it was, the ledger knows.
 
-`clerk`: null where the till did it by itself, as a car park's gate does."""
+`clerk`: null where the till did it by itself, as a car park's gate does. `lines`: of a refund, what went back of which line."""
 
 closings = Table(
     "day_closings",

@@ -9,12 +9,12 @@ A day is the sum of its sales, to the unit: nothing is rounded a second time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from counterfoil.acceptance.types import Line
+from counterfoil.acceptance.types import Back, Line
 
 RATE_MAX: Final = 9_999
 """Hundredths of a percent: 1600 is 16 %."""
@@ -71,11 +71,20 @@ def by_shelf(lines: Sequence[Line], amounts: Sequence[int]) -> list[Shelved]:
     return found
 
 
-def left_of(lines: Sequence[Line], amount: int, back: int) -> list[int]:
-    """What is left of each line of a sale of which `amount` was taken, and `back` of that was given back: spread as it was rung up."""
+def left_of(lines: Sequence[Line], amount: int, back: int, named: Iterable[Back] = ()) -> list[int]:
+    """What is left of each line of a sale of which `amount` was taken, and `back` of that was given back.
+
+    What went back of `named` lines is taken off these, the rest is spread over what is left of all. Lines are named only where the
+    whole sale was taken, and never more of them than was sold.
+    """
     assert 0 <= back <= amount, (back, amount)
-    taken = shares(lines, amount)
-    return [part - less for part, less in zip(taken, spread(taken, back), strict=True)]
+    left = shares(lines, amount)
+    for each in named:
+        left[each.line] -= lines[each.line].price * each.quantity
+    assert min(left) >= 0, left
+    rest = back - (amount - sum(left))
+    assert rest >= 0, (back, amount, left)
+    return [part - less for part, less in zip(left, spread(left, rest), strict=True)]
 
 
 def shares(lines: Sequence[Line], amount: int) -> list[int]:

@@ -114,6 +114,13 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tax: int | None = None
 
 
+class Back(msgspec.Struct, frozen=True, array_like=True):
+    """How many of a line went back. `line`: its place in the sale, from 0."""
+
+    line: int
+    quantity: int
+
+
 class Sale(msgspec.Struct, frozen=True, kw_only=True):
     """A sale as it was made. Amount in minor units, moments in ns."""
 
@@ -133,13 +140,14 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """A capture, release or refund that was carried out. `clerk` None when it was not done at a till."""
+    """A capture, release or refund that was carried out. `clerk` None when it was not done at a till; `lines` of a refund that named some."""
 
     payment: int
     kind: str
     amount: int
     clerk: int | None
     at: int
+    lines: tuple[Back, ...] = ()
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from starlette.routing import BaseRoute, Route
 
 from counterfoil.acceptance.breakdown import taxes_of
 from counterfoil.acceptance.codes import address_of
+from counterfoil.acceptance.standing import returned_of
 from counterfoil.acceptance.types import Sale, SaleState
 from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import CounterfoilError, Malformed, NotFound, PartyNotFound
@@ -130,6 +131,7 @@ class PayPages:
         holder, standing = await self.parties.holder(sale.account), await self.sales.standing(sale)
         language, currency = self._language(request), self.codes.currency
         when = standing.paid_at if standing.paid_at is not None else sale.made_at
+        returned = returned_of(standing)
         is_open = standing.state is SaleState.OPEN
         fill = await self.fills.done(sale)
         if is_open:
@@ -148,9 +150,10 @@ class PayPages:
                     "name": line.name or language.text("Amount"),
                     "quantity": line.quantity,
                     "price": language.money(line.price, currency),
+                    "returned": language.text("%(quantity)s given back", quantity=returned[number]) if returned[number] else "",
                     "sum": language.money(line.price * line.quantity, currency),
                 }
-                for line in sale.lines
+                for number, line in enumerate(sale.lines)
             ],
             "total": language.money(sale.amount, currency),
             "fuel": "" if fill is None else f"{_litres(language, fill.run.millilitres)} L × {language.money(fill.run.price, currency)}/L",

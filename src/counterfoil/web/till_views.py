@@ -9,24 +9,15 @@ import msgspec
 from counterfoil.acceptance.breakdown import taxes_of
 from counterfoil.acceptance.clerks import CLERKS_MAX
 from counterfoil.acceptance.codes import Codes
-from counterfoil.acceptance.days import Day
 from counterfoil.acceptance.lines import LINES_MAX, QUANTITY_MAX
+from counterfoil.acceptance.standing import returned_of
 from counterfoil.acceptance.tills import TILLS_MAX
 from counterfoil.acceptance.types import Clerk, Right, Sale, SaleState, Standing, Till
 from counterfoil.moments import moment_text
 from counterfoil.parties.types import Holder
 from counterfoil.web.goods_views import Department, Rate
-from counterfoil.web.values import Amount, AmountOrZero, Cursor, Difference, Moment, Text, UuidText, base64_text, uuid_text
+from counterfoil.web.values import Amount, AmountOrZero, Cursor, Moment, Text, UuidText, base64_text, uuid_text
 
-DayText = Annotated[
-    str,
-    msgspec.Meta(
-        max_length=10,
-        description="a day where the scheme is",
-        examples=["2026-11-22"],
-        extra_json_schema={"pattern": "^(19[7-9][0-9]|2[01][0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"},
-    ),
-]
 Rights = Annotated[list[Right], msgspec.Meta(max_length=len(Right), extra_json_schema={"uniqueItems": True})]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)]
 
@@ -146,7 +137,7 @@ class SessionView(msgspec.Struct, frozen=True):
 
 
 class SaleLineView(msgspec.Struct, frozen=True):
-    """A line of a sale: `price` each; `name` empty for an amount without goods."""
+    """A line of a sale: `price` each; `name` empty for an amount without goods; `returned`: how many went back by line."""
 
     name: str
     price: AmountOrZero
@@ -154,6 +145,14 @@ class SaleLineView(msgspec.Struct, frozen=True):
     goods: UuidText | None
     department: Department
     tax: Rate
+    returned: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
+
+
+class BackView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many of a line go back. `line`: its place in the sale, from 0."""
+
+    line: Annotated[int, msgspec.Meta(ge=0, le=LINES_MAX - 1)]
+    quantity: Quantity
 
 
 class TaxView(msgspec.Struct, frozen=True):
@@ -166,13 +165,14 @@ class TaxView(msgspec.Struct, frozen=True):
 
 
 class ActionView(msgspec.Struct, frozen=True):
-    """A capture, release, refund or reversal that was carried out. `clerk` null when it was not done at a till."""
+    """A capture, release, refund or reversal that was carried out. `clerk` null when it was not done at a till; `lines` of a refund by line."""
 
     id: UuidText
     kind: str
     amount: Amount
     clerk: UuidText | None
     at: Moment
+    lines: list[BackView]
 
 
 class SaleView(msgspec.Struct, frozen=True):
@@ -215,80 +215,6 @@ class SalesView(msgspec.Struct, frozen=True):
 
     sales: list[SaleView]
     next: Cursor | None
-
-
-class ByClerkView(msgspec.Struct, frozen=True):
-    """What one clerk sold; `clerk` null where nobody was named."""
-
-    clerk: UuidText | None
-    name: str
-    count: int
-    amount: AmountOrZero
-
-
-class ByGoodsView(msgspec.Struct, frozen=True):
-    """What was sold of one thing; `goods` null for amounts without goods."""
-
-    goods: UuidText | None
-    name: str
-    quantity: int
-    amount: AmountOrZero
-
-
-class ByRateView(msgspec.Struct, frozen=True):
-    """What was sold at one tax rate: `tax` is contained in `gross` - `refunded`. Negative where more went back than was taken."""
-
-    rate: Rate
-    gross: AmountOrZero
-    refunded: Difference
-    tax: Difference
-
-
-class ByDepartmentView(msgspec.Struct, frozen=True):
-    """What was sold of one department at one tax rate, as in `by_rate`."""
-
-    department: Department
-    rate: Rate
-    gross: AmountOrZero
-    refunded: Difference
-    tax: Difference
-
-
-class ClosedView(msgspec.Struct, frozen=True):
-    """A closing: numbered without gaps, never changed."""
-
-    number: int
-    at: Moment
-
-
-class DayView(msgspec.Struct, frozen=True):
-    """A day's sums. `net` = gross - refunded - fees; the account's entries from `since` to `until` are in it.
-
-    Attributes:
-        sales: how many payments and captures; `unrung` of them, worth `unrung_amount`, name no sale of a till: a poster's code.
-        available: what the owner could pay out now; null for who may not see takings.
-        by_rate, by_department: each adds up to what was taken for sales of tills, and to what of these went back.
-        closed: null while the day is open.
-    """
-
-    day: str
-    since: Moment
-    until: Moment
-    sales: int
-    refunds: int
-    holds_open: int
-    gross: AmountOrZero
-    refunded: AmountOrZero
-    fees: Difference
-    net: Difference
-    unrung: int
-    unrung_amount: AmountOrZero
-    available: AmountOrZero | None
-    by_clerk: list[ByClerkView]
-    by_goods: list[ByGoodsView]
-    by_rate: list[ByRateView]
-    by_department: list[ByDepartmentView]
-    closed: ClosedView | None
 
 
 class SlipSentView(msgspec.Struct, frozen=True):
@@ -369,10 +295,11 @@ class SaleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RefundOfSaleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Give back, in full or in part; `id` is made by the till."""
+    """Give back, in full or in part: an amount, or what some lines cost; `id` is made by the till."""
 
     id: UuidText
-    amount: Amount
+    amount: Amount | None = None
+    lines: Annotated[list[BackView], msgspec.Meta(min_length=1, max_length=LINES_MAX)] | None = None
     memo: Annotated[str, msgspec.Meta(max_length=256)] = ""
 
 
@@ -393,19 +320,6 @@ class SlipBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the slip goes; null for the payer's own number."""
 
     number: Annotated[str, msgspec.Meta(max_length=40)] | None = None
-
-
-class DaySalesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Sales of which day (today when none is named), newest first; `cursor` from the page before."""
-
-    day: DayText | None = None
-    cursor: Cursor | None = None
-
-
-class DayQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which day; today when none is named."""
-
-    day: DayText | None = None
 
 
 def till_view(till: Till) -> TillView:
@@ -429,11 +343,15 @@ def slip_path(sale: Sale) -> str:
 
 
 def sale_view(sale: Sale, standing: Standing, *, codes: Codes, holder: Holder, payer_name: str | None) -> SaleView:
+    returned = returned_of(standing)
     return SaleView(
         id=uuid_text(sale.id),
         number=sale.number,
         day=sale.day,
-        lines=[SaleLineView(line.name, line.price, line.quantity, line.goods, line.department or "", line.tax or 0) for line in sale.lines],
+        lines=[
+            SaleLineView(line.name, line.price, line.quantity, line.goods, line.department or "", line.tax or 0, returned[number])
+            for number, line in enumerate(sale.lines)
+        ],
         amount=sale.amount,
         hold=sale.hold,
         state=standing.state,
@@ -455,32 +373,9 @@ def sale_view(sale: Sale, standing: Standing, *, codes: Codes, holder: Holder, p
                 amount=action.amount,
                 clerk=uuid_text(action.clerk) if action.clerk else None,
                 at=moment_text(action.at),
+                lines=[BackView(each.line, each.quantity) for each in action.lines],
             )
             for action in standing.actions
         ],
         taxes=[TaxView(part.rate, part.gross, part.tax, part.net) for part in taxes_of(sale, standing)],
-    )
-
-
-def day_view(day: Day, *, available: int | None) -> DayView:
-    closed = None if day.number is None or day.closed_at is None else ClosedView(day.number, moment_text(day.closed_at))
-    return DayView(
-        day=day.day,
-        since=moment_text(day.since),
-        until=moment_text(day.until),
-        sales=day.sales,
-        refunds=day.refunds,
-        holds_open=day.holds_open,
-        gross=day.gross,
-        refunded=day.refunded,
-        fees=day.fees,
-        net=day.net,
-        unrung=day.unrung,
-        unrung_amount=day.unrung_amount,
-        available=available,
-        by_clerk=[ByClerkView(uuid_text(row.clerk) if row.clerk else None, row.name, row.count, row.amount) for row in day.by_clerk],
-        by_goods=[ByGoodsView(row.goods, row.name, row.quantity, row.amount) for row in day.by_goods],
-        by_rate=[ByRateView(row.rate, row.gross, row.refunded, row.tax) for row in day.by_rate],
-        by_department=[ByDepartmentView(row.department, row.rate, row.gross, row.refunded, row.tax) for row in day.by_department],
-        closed=closed,
     )

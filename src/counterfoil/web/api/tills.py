@@ -8,7 +8,7 @@ from counterfoil.acceptance.catalogue import PAGE_SIZE_MAX as GOODS_PAGE_SIZE_MA
 from counterfoil.acceptance.codes import address_of
 from counterfoil.acceptance.sales import PAGE_SIZE_MAX
 from counterfoil.acceptance.service import Acceptance
-from counterfoil.acceptance.types import Clerk, Goods, Line, Right, Till
+from counterfoil.acceptance.types import Back, Clerk, Goods, Line, Right, Till
 from counterfoil.clock import Clock
 from counterfoil.config import Config
 from counterfoil.errors import (
@@ -52,6 +52,7 @@ from counterfoil.payments.feed import Feed
 from counterfoil.web.access import HOLDER, PUBLIC, Principal, server
 from counterfoil.web.api.events import MEDIA_TYPE
 from counterfoil.web.card_views import CardAnswersBody, CardAskedView, CardCommandView, CardPinBody, TapBody, asked_view
+from counterfoil.web.day_views import DayQuery, DaySalesQuery, DayView, day_view
 from counterfoil.web.desk import ASKING, CLERK_HEADER, Desk
 from counterfoil.web.endpoint import Endpoint
 from counterfoil.web.goods_views import GoodsBody, GoodsListView, GoodsQuery, GoodsView, ImportedView, goods_view
@@ -66,9 +67,6 @@ from counterfoil.web.till_views import (
     ClerksView,
     ClerkView,
     CurrencyView,
-    DayQuery,
-    DaySalesQuery,
-    DayView,
     MerchantView,
     PairBody,
     PairedView,
@@ -88,7 +86,6 @@ from counterfoil.web.till_views import (
     TillSchemeView,
     TillsView,
     clerk_view,
-    day_view,
     slip_path,
     till_view,
 )
@@ -376,11 +373,19 @@ class TillEndpoints:
         return await self.desk.view(sale, await self.acceptance.card_payments.pay(sale, parse_uuid(body.tap, "tap"), body.pin))
 
     async def refund(self, caller: Principal, request: Incoming, id: int, body: RefundOfSaleBody) -> SaleView:
-        """Give back what was paid, in full or in part, never above it. A repeat gives back nothing more."""
+        """Give back what was paid, in full or in part, never above it. A repeat gives back nothing more.
+
+        With `lines` the amount is what these cost, and never more of a line goes back so than was sold.
+        """
         till, clerk = await self.desk.at(caller, request, Right.REFUND)
         sale = await self.sales.find(id, till.account)
         refund = parse_uuid(body.id, "id")
-        return await self.desk.view(sale, await self.sales.refund(sale, till, clerk, id=refund, amount=body.amount, memo=body.memo))
+        if (body.amount is None) == (body.lines is None):
+            raise Malformed("amount", "must be given, or lines, and not both")
+        if body.amount is not None:
+            return await self.desk.view(sale, await self.sales.refund(sale, till, clerk, id=refund, amount=body.amount, memo=body.memo))
+        back = [Back(each.line, each.quantity) for each in body.lines or ()]
+        return await self.desk.view(sale, await self.sales.refund_lines(sale, till, clerk, id=refund, lines=back, memo=body.memo))
 
     async def capture(self, caller: Principal, request: Incoming, id: int, body: CaptureOfSaleBody) -> SaleView:
         """Take held money; the rest goes back to the payer. A repeat takes nothing more."""
