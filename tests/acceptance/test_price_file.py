@@ -62,6 +62,11 @@ def test_a_file_that_was_cut_within_a_line_is_refused_at_every_byte(size: int) -
         refused(content)
 
 
+@pytest.mark.parametrize("size", range(1, len("A1,Hat,125.50")))
+def test_a_price_that_was_cut_is_not_a_lower_price(size: int) -> None:
+    refused("barcode,name,price\n" + "A1,Hat,125.50"[:size])
+
+
 @pytest.mark.parametrize(
     ("line", "field"),
     [

@@ -177,3 +177,21 @@ async def test_the_day_tells_what_came_back_by_line_and_takes_its_tax_off(site: 
     assert sum(each["refunded"] for each in day["by_rate"]) == day["refunded"] == 3_480
     assert [each["tax"] for each in day["by_rate"]] == [13, 0]
     await till.ok("POST", "/v1/till/day/close", {"id": till.fresh()})
+
+
+async def test_what_comes_back_later_changes_no_day_before(site: Site) -> None:
+    till = await paired(site, await site.scheme.merchant("Late shop", funds=20_000))
+    _, path, _ = await sold(till)
+    await till.ok("POST", path, {"id": till.fresh(), "amount": 90})
+    clock, day = site.scheme.clock, await till.ok("GET", "/v1/till/day")
+    clock.offset_s += 86_400
+    try:
+        till.session = await till.sign_in(await till.clerk("Njeri"))
+        await till.ok("POST", path, back(till, (0, 3)))  # now the 90 are all of the milk
+        before = await till.ok("GET", "/v1/till/day", query=f"day={day['day']}")
+        after = await till.ok("GET", "/v1/till/day")
+    finally:
+        clock.offset_s -= 86_400
+    assert (before["by_rate"], before["by_department"]) == (day["by_rate"], day["by_department"])
+    refunded = {each["rate"]: each["refunded"] for each in day["by_rate"]}
+    assert {each["rate"]: each["refunded"] + refunded[each["rate"]] for each in after["by_rate"]} == {1600: 3_480, 500: 90}
