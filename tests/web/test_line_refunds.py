@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -70,6 +71,27 @@ async def test_the_same_line_asked_for_at_once_goes_back_once(till: Counter) -> 
     done = [answer for answer in answers if answer.status_code == 200]
     assert 1 <= len(done) <= 2
     assert {answer.json()["code"] for answer in answers if answer not in done} <= {"above_original", "unavailable"}
+
+
+async def test_a_refund_waits_for_the_one_before_it_of_the_same_sale(till: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one has looked at the lines and is not kept by payments yet: the second one would see the same."""
+    _, path, payer = await sold(till)
+    before, payments = payer.balance(), till.site.services.payments
+    pay = payments.pay_under_mandate
+    others: list[asyncio.Task[httpx2.Response]] = []
+
+    async def meanwhile(*arguments: Any) -> Any:
+        if not others:
+            others.append(asyncio.create_task(till.call("POST", path, back(till, (1, 1)))))
+            for _ in range(5):  # long enough for the second one, if nothing held it up
+                await till.sell()
+        return await pay(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(payments, "pay_under_mandate", meanwhile)
+        await till.ok("POST", path, back(till, (1, 1)))
+        assert (await others[0]).json()["code"] == "above_original"
+    assert payer.balance() - before == 105
 
 
 async def test_a_repeat_with_other_lines_is_refused(till: Counter) -> None:
