@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from counterfoil.acceptance.goods import TILL_GOODS_MAX
+from counterfoil.acceptance.goods.rules import TILL_GOODS_MAX
 from tests.web.site import Site, problem
 from tests.web.test_tills import Counter, paired
 

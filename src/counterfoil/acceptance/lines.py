@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
-from counterfoil.acceptance.goods import NAME_SIZE_MAX, parse_department
+from counterfoil.acceptance.goods.rules import NAME_SIZE_MAX, parse_department
 from counterfoil.acceptance.tables import goods
 from counterfoil.acceptance.tax import RATE_MAX
 from counterfoil.acceptance.types import Line

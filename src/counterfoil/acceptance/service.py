@@ -7,15 +7,15 @@ from zoneinfo import ZoneInfo
 
 from counterfoil.acceptance.cards.paying import CardPayments
 from counterfoil.acceptance.cards.registry import Cards
-from counterfoil.acceptance.catalogue import Catalogue
 from counterfoil.acceptance.clerks import Clerks
 from counterfoil.acceptance.codes import Codes
 from counterfoil.acceptance.days import Days
 from counterfoil.acceptance.fuel.fills import Fills
 from counterfoil.acceptance.fuel.pumps import Pumps
+from counterfoil.acceptance.goods.catalogue import Catalogue
+from counterfoil.acceptance.goods.price_list import PriceLists
 from counterfoil.acceptance.parking.parks import CarParks
 from counterfoil.acceptance.parking.stays import Stays
-from counterfoil.acceptance.price_list import PriceLists
 from counterfoil.acceptance.sales import Sales
 from counterfoil.acceptance.tills import Tills
 from counterfoil.clock import Clock

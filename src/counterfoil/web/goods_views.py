@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from counterfoil.acceptance.barcode import BARCODE_SIZE_MAX
-from counterfoil.acceptance.catalogue import PAGE_SIZE_MAX
-from counterfoil.acceptance.goods import FIELDS, POSITION_MAX
+from counterfoil.acceptance.goods.barcode import BARCODE_SIZE_MAX
+from counterfoil.acceptance.goods.catalogue import PAGE_SIZE_MAX
+from counterfoil.acceptance.goods.rules import FIELDS, POSITION_MAX
 from counterfoil.acceptance.tax import RATE_MAX
 from counterfoil.acceptance.types import Goods
 from counterfoil.web.values import AmountOrZero, Cursor, Text, UuidText, uuid_text

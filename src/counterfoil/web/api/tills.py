@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from counterfoil.acceptance.catalogue import PAGE_SIZE_MAX as GOODS_PAGE_SIZE_MAX
 from counterfoil.acceptance.codes import address_of
+from counterfoil.acceptance.goods.catalogue import PAGE_SIZE_MAX as GOODS_PAGE_SIZE_MAX
 from counterfoil.acceptance.sales import PAGE_SIZE_MAX
 from counterfoil.acceptance.service import Acceptance
 from counterfoil.acceptance.types import Back, Clerk, Goods, Line, Right, Till

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from counterfoil.acceptance.catalogue import goods_of
-from counterfoil.acceptance.goods import FIELDS, GOODS_MAX
-from counterfoil.acceptance.price_file import PriceFile, Wrong, read_price_file, refusal
+from counterfoil.acceptance.goods.catalogue import goods_of
+from counterfoil.acceptance.goods.price_file import PriceFile, Wrong, read_price_file, refusal
+from counterfoil.acceptance.goods.rules import FIELDS, GOODS_MAX
 from counterfoil.acceptance.tables import goods
 from counterfoil.acceptance.types import Goods
 from counterfoil.clock import Clock

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
-from counterfoil.acceptance.barcode import parse_barcode
-from counterfoil.acceptance.goods import FIELDS, GOODS_MAX, OFF_TILL, TILL_GOODS_MAX, checked
+from counterfoil.acceptance.goods.barcode import parse_barcode
+from counterfoil.acceptance.goods.rules import FIELDS, GOODS_MAX, OFF_TILL, TILL_GOODS_MAX, checked
 from counterfoil.acceptance.tables import goods
 from counterfoil.acceptance.types import Goods
 from counterfoil.clock import Clock

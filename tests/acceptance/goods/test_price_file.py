@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterfoil.acceptance.barcode import check_digit
-from counterfoil.acceptance.goods import GOODS_MAX, OFF_TILL
-from counterfoil.acceptance.price_file import WRONG_LINES_MAX, read_price_file
+from counterfoil.acceptance.goods.barcode import check_digit
+from counterfoil.acceptance.goods.price_file import WRONG_LINES_MAX, read_price_file
+from counterfoil.acceptance.goods.rules import GOODS_MAX, OFF_TILL
 from counterfoil.errors import Malformed
 from counterfoil.ids import id_text
 from counterfoil.money import Currency

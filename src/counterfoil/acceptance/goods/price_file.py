@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from counterfoil.acceptance.goods import GOODS_MAX, OFF_TILL, checked
+from counterfoil.acceptance.goods.rules import GOODS_MAX, OFF_TILL, checked
 from counterfoil.acceptance.tax import RATE_MAX
 from counterfoil.acceptance.types import Goods
 from counterfoil.errors import Malformed

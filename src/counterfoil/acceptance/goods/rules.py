@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from counterfoil.acceptance.barcode import parse_barcode
+from counterfoil.acceptance.goods.barcode import parse_barcode
 from counterfoil.acceptance.tax import RATE_MAX
 from counterfoil.acceptance.types import Goods
 from counterfoil.errors import Malformed

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterfoil.acceptance.barcode import check_digit, parse_barcode
+from counterfoil.acceptance.goods.barcode import check_digit, parse_barcode
 from counterfoil.errors import Malformed
 
 
