@@ -7,7 +7,6 @@ import html
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -28,33 +27,12 @@ from counterfoil.web.basic_views import PAGE_SIZE
 from counterfoil.web.holder_sessions import DRAFTS_MAX, IDLE_S_MAX, LIFETIME_S_MAX, SESSIONS_MAX, HolderSessions
 from counterfoil.web.values import parse_base64
 from tests.scheme import MovedClock, Person
+from tests.web.forms import Forms
 from tests.web.site import Site, serving
 
 PIN = "2580"
 PAGE_BYTES_MAX = 6_000
 asynchronous = pytest.mark.asyncio(loop_scope="module")
-
-
-class Forms(HTMLParser):
-    """The forms of a page: each address with its fields."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            assert named["method"] == "post", named
-            self.found.append((named["action"], {}))
-        elif tag == "input" and "name" in named:
-            self.found[-1][1][named["name"]] = named.get("value", "")
-        assert tag != "script", named
-        assert not [name for name in named if name.startswith("on") or name == "style"], named
-
-    def to(self, begins: str) -> tuple[str, dict[str, str]]:
-        return next((action, fields) for action, fields in self.found if action.startswith(begins))
 
 
 class Phone:
@@ -83,7 +61,7 @@ class Phone:
         if status == 200:
             assert len(answer.content) < PAGE_BYTES_MAX, len(answer.content)
         self.text, self.address = answer.text, str(answer.url.raw_path.decode())
-        Forms(self.text)
+        assert Forms(self.text).methods <= {"post"}
         return self.text
 
     async def send(self, begins: str, **values: str) -> str:

@@ -14,8 +14,9 @@ from counterfoil.parties.pins import ATTEMPTS_MAX
 from counterfoil.payments.orders import OrderKind
 from counterfoil.payments.types import Receipt
 from counterfoil.web.guesses import LOOK_UPS_PER_MINUTE
+from tests.web.forms import Forms
 from tests.web.site import Site, serving
-from tests.web.test_basic import PIN, Forms, phone
+from tests.web.test_basic import PIN, phone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,23 +8,18 @@ The ticket is the stay's id: whoever has it sees the plate, pays, and can do not
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
 
-from babel.dates import format_date
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from counterfoil.acceptance.parking.stays import Parked
-from counterfoil.acceptance.parking.tariff import whole_minutes
-from counterfoil.acceptance.types import SaleState
-from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import CounterfoilError, Malformed, NotFound
 from counterfoil.i18n import Language
 from counterfoil.ids import parse_id
 from counterfoil.web.page_forms import check_same_site
 from counterfoil.web.services import Services
+from counterfoil.web.stay_facts import StayFacts
 
 PREFIX = "/parking/"
 
@@ -49,7 +44,7 @@ class ParkingPages:
     ) -> None:
         self.acceptance = services.acceptance
         self.stays = services.acceptance.stays
-        self.parties = services.parties
+        self.facts = StayFacts(services.acceptance, services.parties)
         self._render = render
         self._language = language
         self._problem = problem
@@ -62,7 +57,7 @@ class ParkingPages:
             parked = await self._parked(request)
         except CounterfoilError as error:
             return self._problem(request, error)
-        return self._render(request, "ticket.html", home="/", **await self._ticket(request, parked))
+        return self._render(request, "ticket.html", home="/", **await self.facts.of(self._language(request), parked))
 
     async def pay(self, request: Request) -> Response:
         """Asks for what is due and leads to where it is paid; back to the ticket where nothing is. A repeat asks for nothing more."""
@@ -70,7 +65,7 @@ class ParkingPages:
             check_same_site(request)
             stay = (await self._parked(request)).stay
             parked = await self.stays.charge(stay, await self.acceptance.tills.find(stay.till))
-            there = request.url.path if parked.asked is None else await self._link(parked.asked[1])
+            there = request.url.path if parked.asked is None else await self.facts.link(parked.asked[1])
         except CounterfoilError as error:
             return self._problem(request, error)
         return RedirectResponse(there, status_code=303, headers={"Cache-Control": "no-store"})
@@ -83,32 +78,3 @@ class ParkingPages:
         except Malformed:
             raise NotFound("there is no ticket at this address") from None
         return await self.stays.look(await self.stays.find(ticket))
-
-    async def _ticket(self, request: Request, parked: Parked) -> dict[str, Any]:
-        language, stay = self._language(request), parked.stay
-        hold_link = ""
-        if parked.entry is not None and stay.left_at is None and parked.entry[1].state is SaleState.OPEN:
-            hold_link = await self._link(parked.entry[0])
-        return {
-            "name": await self.stays.name(stay),
-            "plate": stay.plate,
-            "entered": self._moment(language, stay.entered_at),
-            "left": "" if stay.left_at is None else self._moment(language, stay.left_at),
-            "duration": self._duration(language, whole_minutes(stay.entered_at, parked.at)),
-            "parked": parked,
-            "leave_by": "" if parked.leave_by is None else self._moment(language, parked.leave_by),
-            "hold_link": hold_link,
-        }
-
-    async def _link(self, sale: Any) -> str:
-        return self.acceptance.codes.link(sale, await self.parties.holder(sale.account))
-
-    def _duration(self, language: Language, minutes: int) -> str:
-        hours, rest = divmod(minutes, 60)
-        if not hours:
-            return language.text("%(minutes)s min", minutes=rest)
-        return language.text("%(hours)s h %(minutes)s min", hours=language.whole(hours), minutes=rest)
-
-    def _moment(self, language: Language, moment_ns: int) -> str:
-        moment = datetime.fromtimestamp(moment_ns // NANOSECONDS, UTC).astimezone(self.stays.sales.zone)
-        return f"{format_date(moment, 'medium', locale=language.locale)} {moment:%H:%M}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 import segno
 from babel.dates import format_date
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_percent
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,13 +31,13 @@ from counterfoil.acceptance.breakdown import taxes_of
 from counterfoil.acceptance.codes import address_of
 from counterfoil.acceptance.standing import returned_of
 from counterfoil.acceptance.types import Sale, SaleState
-from counterfoil.clock import NANOSECONDS
 from counterfoil.errors import CounterfoilError, Malformed, NotFound, PartyNotFound
 from counterfoil.i18n import Language
 from counterfoil.ids import parse_id
 from counterfoil.money import parse_amount
 from counterfoil.parties.numbers import parse_address
 from counterfoil.parties.types import Holder, PartyKind, PartyState
+from counterfoil.web.page_words import litres, moment
 from counterfoil.web.services import Services
 from counterfoil.web.till_views import slip_path
 from counterfoil.web.values import parse_base64
@@ -144,7 +144,7 @@ class PayPages:
             "address": _spaced(address_of(holder)),
             "number": sale.number,
             "day": format_date(datetime.fromisoformat(sale.day), "medium", locale=language.locale),
-            "at": self._moment(language, when),
+            "at": moment(language, when, self.zone, seconds=True),
             "lines": [
                 {
                     "name": line.name or language.text("Amount"),
@@ -156,7 +156,7 @@ class PayPages:
                 for number, line in enumerate(sale.lines)
             ],
             "total": language.money(sale.amount, currency),
-            "fuel": "" if fill is None else f"{_litres(language, fill.run.millilitres)} L × {language.money(fill.run.price, currency)}/L",
+            "fuel": "" if fill is None else f"{litres(language, fill.run.millilitres)} L × {language.money(fill.run.price, currency)}/L",
             "held": language.money(sale.amount, currency) if sale.hold and standing.state is SaleState.HELD else "",
             "taken": language.money(standing.captured, currency) if standing.captured else "",
             "refunded": language.money(standing.refunded, currency) if standing.refunded else "",
@@ -207,10 +207,6 @@ class PayPages:
     def _money(self, language: Language, amount: str | None) -> str:
         return language.money(parse_amount(amount, self.codes.currency), self.codes.currency) if amount else ""
 
-    def _moment(self, language: Language, moment_ns: int) -> str:
-        moment = datetime.fromtimestamp(moment_ns // NANOSECONDS, UTC).astimezone(self.zone)
-        return f"{format_date(moment, 'medium', locale=language.locale)} {moment:%H:%M:%S}"
-
 
 def picture(text: str, label: str) -> Markup:
     """A QR code as SVG for a page, named by `label`: error correction M, for print that gets dirty."""
@@ -227,10 +223,6 @@ def _basic(asked: dict[str, str], address: str) -> dict[str, str]:
     if "request" in asked:
         return {"request": asked["request"]}
     return {"to": address} | {name: value for name, value in asked.items() if name in ("amount", "memo")}
-
-
-def _litres(language: Language, millilitres: int) -> str:
-    return format_decimal(Decimal(millilitres).scaleb(-3), format="#,##0.000", locale=language.locale)
 
 
 def _spaced(address: str) -> str:
