@@ -57,6 +57,7 @@ class Town:
         self.holders: dict[str, str] = {}
         """Whose wallet is opened, for each language: the name of the key file."""
         self.tickets: list[str] = []
+        self.fill = ""
         """Of a car that came in just now, and of one that has stayed for a while."""
         self._numbers = iter(range(900, 999))
 
@@ -97,6 +98,7 @@ class Town:
             body = {"name": name, "price": price, "unit": "", "shown": True, "position": position}
             await self.plain("PUT", f"/v1/till/goods/{self.new_id()}", body, token=token, session=session)
         self.tickets = [await self._park(token, session, minutes) for minutes in (5, 95)]
+        self.fill = await self._ask_for_fuel(token, session)
         for holder in self.holders.values():
             account, key = self.key(holder)["account"], self.key(SHOP)
             request = forms.RequestToPay(
@@ -132,6 +134,18 @@ class Town:
         await self.plain("PUT", f"/v1/till/car-parks/{park}", terms, token=token, session=session)
         body = {"id": self.new_id(), "car_park": park, "entered_at": entered_at, "plate": f"KAA {minutes}0 B", "hold": minutes < 10}
         return str((await self.plain("POST", "/v1/till/stays", body, token=token))["id"])
+
+    async def _ask_for_fuel(self, token: str, session: str) -> str:
+        """A fill that nobody has agreed to so far."""
+        pump = {"number": 3, "products": [{"name": "Diesel", "price": 149}], "full_tank": 9_000}
+        body = {"id": self.new_id(), "pump": self.new_id(), "product": "Diesel", "totaliser": 482_190_750}
+        await self.plain("PUT", f"/v1/till/pumps/{body['pump']}", pump, token=token, session=session)
+        return str((await self.plain("POST", "/v1/till/fills", body, token=token))["id"])
+
+    async def code_of_till(self) -> str:
+        """A code that pairs one more device with the shop."""
+        made = await self.call(SHOP, "POST", "/v1/tills", {"id": self.new_id(), "name": "Handheld"})
+        return str(made["pairing_code"])
 
     async def _write_to_everybody(self) -> None:
         """One message to many that has gone out, and one that waits for a second person."""

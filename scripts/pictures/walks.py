@@ -97,6 +97,36 @@ async def basic(album: Album) -> None:
         await album.take("basic-payment")
 
 
+async def attend(album: Album) -> None:
+    """The telephone of whoever looks after a car park and pumps."""
+    page, town = album.page, album.town
+    await album.open("attend-pair", "/attend/")
+    await page.fill("#code", await town.code_of_till())
+    await page.click("form[action='/attend/pair'] button")
+    async with album.part("attend-sign-in"):
+        await expect(page.locator("#pin")).to_be_visible()
+        await album.take("attend-sign-in")
+    await page.select_option("#clerk", label=next(iter(CLERKS)))
+    await page.fill("#pin", CLERK_PIN)
+    await page.click("form[action='/attend/sign-in'] button")
+    await album.open("attend-home", "/attend/")
+    async with album.part("attend-car-park"):
+        await page.locator("a[href^='/attend/car-parks/']").first.click()
+        await album.take("attend-car-park")
+        await page.fill("#plate", "!")
+        await page.click("form[method=post]:has(#plate) button")
+        await expect(page.locator("[aria-invalid=true]")).to_be_visible()
+        await album.take("attend-car-park-wrong")
+    for name, ticket in zip(("attend-stay", "attend-stay-due"), town.tickets, strict=True):
+        await album.open(name, f"/attend/stays/{ticket}")
+    async with album.part("attend-fill"):
+        await album.open("attend-fill", f"/attend/fills/{town.fill}")
+        await page.fill("#totaliser", "482203.25")
+        await page.click("form:has(#totaliser) button")
+        await expect(page.locator("[name=sure]")).to_have_count(1)
+        await album.take("attend-fill-sure")
+
+
 async def welcome(album: Album) -> None:
     """Somebody new: from the first start to an account."""
     page, town = album.page, album.town
@@ -434,6 +464,7 @@ WALKS: dict[str, Callable[[Album], Awaitable[None]]] = {
     "merchant": merchant,
     "till": till,
     "basic": basic,
+    "attend": attend,
     "staff": staff,
     "public": everybody,
     "telephone": telephone,

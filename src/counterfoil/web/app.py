@@ -248,7 +248,7 @@ def create_app(services: Services, telephones: Telephones | None = None) -> WebA
         body_size_max=config.body_size_max,
         common_headers=COMMON_HEADERS,
     )
-    pages = Pages(services, sessions, public_log, telephones or Telephones()).application()
+    pages = Pages(services, sessions, public_log, telephones or Telephones(), guesses).application()
     tiles = Tiles(public_log.folder, metrics=metrics, next_request_id=next_request_id, common_headers=COMMON_HEADERS)
     callbacks = Callbacks(
         config.ussd,

@@ -8,6 +8,7 @@
     /basic/...              for holders on phones without scripts (see `basic`)
     /t                      what a telephone opens that a payment card is held to (see `card_pages`)
     /parking/{ticket}       what a stay in a car park costs, and how it is paid (see `parking_pages`)
+    /attend/...             for whoever looks after a car park or pumps, with a telephone (see `attend`)
     /pay/...                payment links, a stall's poster, slips of sales (see `till_pages`)
     /simulator              a simple telephone to try, in a sandbox (see `simulator`)
 
@@ -37,8 +38,10 @@ from counterfoil.i18n import Language, languages, negotiate
 from counterfoil.moments import moment_text
 from counterfoil.parties.types import Permission
 from counterfoil.payments.pin_days import PinDays
+from counterfoil.web.attend import AttendPages, is_attend
 from counterfoil.web.basic import HOME, BasicPages, is_basic
 from counterfoil.web.card_pages import CardPages, is_card
+from counterfoil.web.guesses import Guesses
 from counterfoil.web.message_views import MessageViews
 from counterfoil.web.page_forms import FORM_SIZE_MAX, check_same_site, posted
 from counterfoil.web.parking_pages import ParkingPages, is_ticket
@@ -51,7 +54,7 @@ from counterfoil.web.sessions import SESSION_LIFETIME_S, StaffSessions
 from counterfoil.web.simulator import SimulatorPages, Telephones, is_simulator
 from counterfoil.web.staff_views import StaffViews
 from counterfoil.web.till_pages import PayPages, is_pay
-from counterfoil.web.values import base64_text
+from counterfoil.web.values import base64_text, uuid_text
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +87,7 @@ def is_page(path: str) -> bool:
         or is_receipt(path)
         or is_card(path)
         or is_ticket(path)
+        or is_attend(path)
         or is_simulator(path)
     )
 
@@ -100,7 +104,9 @@ class SchemeView(msgspec.Struct, frozen=True):
 class Pages:
     """The pages of one server. `sessions` decides who of the staff may look."""
 
-    def __init__(self, services: Services, sessions: StaffSessions, public_log: PublicLog, telephones: Telephones) -> None:
+    def __init__(
+        self, services: Services, sessions: StaffSessions, public_log: PublicLog, telephones: Telephones, guesses: Guesses
+    ) -> None:
         self.services = services
         self.sessions = sessions
         self.public_log = public_log
@@ -117,6 +123,7 @@ class Pages:
         )
         self.cards = CardPages(render=self.render)
         self.parking = ParkingPages(services, render=self.render, language=self._language, problem=self.problem)
+        self.attend = AttendPages(services, guesses, render=self.render, language=self._language, problem=self.problem)
         self.simulator = SimulatorPages(
             config,
             telephones,
@@ -154,6 +161,7 @@ class Pages:
             *self.receipts.routes(),
             *self.cards.routes(),
             *self.parking.routes(),
+            *self.attend.routes(),
             *self.simulator.routes(),
         ]
 
@@ -279,6 +287,7 @@ class Pages:
             whole=language.whole,
             moment=language.moment,
             iso=moment_text,
+            uuid=uuid_text,
         )
         return environment
 

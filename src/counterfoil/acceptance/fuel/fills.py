@@ -19,7 +19,7 @@ import msgspec
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from counterfoil.acceptance.fuel import pumps
-from counterfoil.acceptance.fuel.pump import Event, Report, Run, State, begun, cost, step, volume_limit
+from counterfoil.acceptance.fuel.pump import Event, Report, Run, State, begun, cost, ran_by, step, volume_limit
 from counterfoil.acceptance.fuel.pumps import Pump
 from counterfoil.acceptance.fuel.tables import fills, is_open
 from counterfoil.acceptance.sales import Sales, is_final
@@ -165,6 +165,15 @@ class Fills:
         if report.event is Event.AUTHORISED:
             return await self.permit(fill, till)
         return await self._step(fill, till, report, None)
+
+    async def read(self, fill: Fill, till: Till, totaliser: int) -> Filled:
+        """Somebody has read a pump whose controller is gone: what ran is what its totaliser (millilitres) says. As `report`."""
+        state, ran = fill.run.state, ran_by(fill.run, totaliser)
+        if state in (State.IDLE, State.AUTHORISED, State.ABORTED) and not ran:
+            return await self.report(fill, till, Report(event=Event.ABORTED, totaliser=totaliser))
+        if state is State.AUTHORISED:  # nobody has told that it started
+            await self.report(fill, till, Report(event=Event.SILENT))
+        return await self.report(fill, till, Report(event=Event.DONE, millilitres=ran, totaliser=totaliser))
 
     async def look(self, fill: Fill, till: Till) -> Filled:
         """How it stands with a fill. Does first what was left undone: asks for the hold, takes it, or gives it back."""

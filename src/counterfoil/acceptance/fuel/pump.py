@@ -131,6 +131,15 @@ def step(fill: Run, report: Report) -> Run:
     raise FillOutOfOrder(state=state)
 
 
+def ran_by(fill: Run, totaliser: int) -> int:
+    """Millilitres that ran, where somebody reads this from the pump. FillContradicted, Malformed: no pump of this fill shows that."""
+    ran = totaliser - fill.before
+    if ran < fill.millilitres:
+        raise FillContradicted
+    _within(totaliser, "totaliser", fill.before, fill.before + MILLILITRES_MAX)
+    return ran
+
+
 def _run(fill: Run, report: Report, state: State) -> Run:
     millilitres = report.millilitres
     assert millilitres is not None, report

@@ -78,6 +78,10 @@ class CarParks:
 
         return await self.store.write(write)
 
+    async def find(self, id: int, account: int) -> CarPark:
+        """A car park of the account, or NotFound."""
+        return await self.store.read(lambda connection: found(connection, id, account))
+
     async def list(self, account: int) -> list[CarPark]:
         """The car parks of an account, by name."""
         query = select(car_parks).where(car_parks.c.account == account).order_by(car_parks.c.name, car_parks.c.id)
