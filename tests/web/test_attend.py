@@ -129,6 +129,8 @@ async def test_a_telephone_is_paired_once_and_a_clerk_signs_in_and_out(shop: Sho
         assert "Code of the till" in await mine.open("/attend/")
         assert "Code of the till" in await mine.send("/attend/pair", code="nonsense", status=401)
         assert "The code is not right" in mine.words
+        await mine.send("/attend/pair", code="nonsense", label="a\u202eb", status=400)
+        assert 'id="label-says"' in mine.text
         await mine.pair(shop.office.shop)
         assert "Garage" in mine.words
         assert "The PIN is not right" in await mine.send("/attend/sign-in", clerk=clerk, pin="1111", status=401)
@@ -312,6 +314,8 @@ async def test_who_is_inside_has_pages(shop: Shop) -> None:
         assert more is not None
         assert f"AA{PAGE_SIZE_MAX:03}" not in mine.words
         assert f"AA{PAGE_SIZE_MAX:03}" in await mine.open(shop.park + more[1])
+        for wrong in ("9" * 39, "x", "%00"):
+            await mine.open(f"{shop.park}?after={wrong}", status=400)
 
 
 # Pumps
@@ -328,7 +332,7 @@ async def test_a_pump_whose_controller_is_gone_is_read_by_somebody(shop: Shop) -
         assert "Pump 1, Diesel" in await mine.open("/attend/")
         await mine.open(address)
         for wrong in ("", "12,3456", "-1", "one"):
-            assert "Type what the pump shows" in await mine.send(address, totaliser=wrong, status=400)
+            assert "Type what the pump shows" in await mine.send(address, totaliser=wrong, read="x", status=400)
         assert "Read the pump again" in await mine.send(address, totaliser="999.999", status=409)
         assert "2.500 L" in await mine.send(address, totaliser="1002,5")
         assert re.search(r"Costs 44\.98 USD", mine.words)

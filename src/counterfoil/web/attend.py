@@ -36,7 +36,7 @@ from counterfoil.web.guesses import Guesses
 from counterfoil.web.page_forms import check_same_site, posted
 from counterfoil.web.services import Services
 from counterfoil.web.throttle import counted_as
-from counterfoil.web.values import base64_text
+from counterfoil.web.values import base64_text, cursor_text, parse_cursor
 
 HOME: Final = "/attend/"
 TILL_COOKIE, CLERK_COOKIE, FORM_COOKIE = "counterfoil_till", "counterfoil_clerk", "counterfoil_form"
@@ -183,10 +183,10 @@ class AttendPages:
                 return _see(_stay_address(stay.id))
             sentence = self._language(request).text("Nobody is inside with this plate or ticket.")
             wrong = Wrong("find", sentence, {"find": sought[:100]})
-        after = _number(request.query_params.get("after", ""))
+        after = parse_cursor(request.query_params.get("after"), "after")
         stays = await self.stays.inside(who.till.account, park.id, after=after)
         rows = [self.views.stay_line(self._language(request), stay) for stay in stays]
-        more = str(stays[-1].id) if len(stays) == PAGE_SIZE_MAX else ""
+        more = cursor_text(stays[-1].id) if len(stays) == PAGE_SIZE_MAX else ""
         return self._page(
             request, "attend/car_park.html", wrong, who, park=park, stays=rows, more=more, ticket=self._new_id(), address=request.url.path
         )
@@ -236,10 +236,9 @@ class AttendPages:
 
     # A fill
 
-    async def fill(self, request: Request, who: Attendant, wrong: Wrong) -> Response:
+    async def fill(self, request: Request, who: Attendant, wrong: Wrong, *, read: int | None = None) -> Response:
         filled = await self.fills.look(await self.fills.find(_id(request), who.till.account), who.till)
-        language, read = self._language(request), wrong.typed.get("read", "")
-        facts = self.views.fill(language, filled, read=int(read) if read else None)
+        facts = self.views.fill(self._language(request), filled, read=read)
         return self._page(
             request, "attend/fill.html", wrong, who, may_read=Right.CAPTURE in who.clerk.rights, address=request.url.path, **facts
         )
@@ -254,7 +253,7 @@ class AttendPages:
         totaliser = int(match[1]) * 1000 + int((match[2] or "").ljust(3, "0"))
         if "sure" not in form:
             ran_by(fill.run, totaliser)
-            return await self.fill(request, who, Wrong(typed={"totaliser": typed, "read": str(totaliser)}))
+            return await self.fill(request, who, Wrong(typed={"totaliser": typed}), read=totaliser)
         await self.fills.read(fill, who.till, totaliser)
         return _see(f"/attend/fills/{id_text(fill.id)}")
 
@@ -385,7 +384,3 @@ def _id(request: Request) -> int:
         return parse_id(request.path_params["id"], "id")
     except Malformed:
         raise NotFound from None
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 39 else 0
