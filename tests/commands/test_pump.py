@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from counterfoil.acceptance.fuel.fills import PAGE_SIZE_MAX
 from counterfoil.acceptance.fuel.pump import cost
 from counterfoil.clock import SystemClock
 from counterfoil.commands.output import Failure, WrongUse
@@ -94,16 +95,22 @@ class Forecourt:
                 continue
             return controller
 
-    async def fills(self) -> list[dict[str, Any]]:
-        """The fills, oldest first."""
-        found = (await self.shop.ok("GET", "/v1/till/fills", session=""))["fills"]
-        return [await self.shop.ok("GET", f"/v1/till/fills/{fill['id']}", session="") for fill in reversed(found)]
+    async def ids(self) -> list[str]:
+        """Of the fills, newest first."""
+        return [fill["id"] for fill in (await self.shop.ok("GET", "/v1/till/fills", session=""))["fills"]]
+
+    async def fill(self) -> dict[str, Any]:
+        """The newest."""
+        found: dict[str, Any] = await self.shop.ok("GET", f"/v1/till/fills/{(await self.ids())[0]}", session="")
+        return found
 
     async def agree(self, person: Person) -> bool:
         """The driver agrees to what the pump shows, if it shows anything; whether there was something."""
-        fills = await self.fills()
-        if fills and fills[-1]["state"] == "idle" and fills[-1]["sale"]["state"] == "open" and self.pump.shown:
-            await self.shop.pay(person, fills[-1]["sale"], timeout_s=7_200)
+        if not self.pump.shown or not await self.ids():
+            return False
+        fill = await self.fill()
+        if fill["state"] == "idle" and fill["sale"]["state"] == "open":
+            await self.shop.pay(person, fill["sale"], timeout_s=7_200)
             return True
         return False
 
@@ -111,7 +118,7 @@ class Forecourt:
         self, person: Person, millilitres: int, *, amount: int | None = None, steps: dict[str, Steps] | None = None, power_cut: int = 0
     ) -> dict[str, Any]:
         """A whole fill, round by round; controllers that die are started again. `power_cut`: the pump's, after so many millilitres."""
-        given, known, ran = dict(steps or {}), len(await self.fills()), 0
+        given, before, ran = dict(steps or {}), await self.ids(), 0
         self.pump.choose("Diesel", amount)
         controller = await asyncio.to_thread(self.start, **given)
         for _ in range(ROUNDS_MAX):
@@ -130,12 +137,13 @@ class Forecourt:
                     ran = millilitres
             elif ran >= millilitres:
                 self.pump.hang_up()
-            if not controller.folder.fill() and len(await self.fills()) > known and ran >= millilitres:
+            if ran >= millilitres and not controller.folder.fill() and await self.ids() != before:
                 break
         controller.line.close()
-        fills = await self.fills()
-        assert len(fills) == known + 1, [fill["state"] for fill in fills]
-        return fills[-1]
+        now = await self.ids()
+        assert now[1:] == before[: len(now) - 1], (before, now)
+        assert len(now) == min(len(before) + 1, PAGE_SIZE_MAX)
+        return await self.fill()
 
 
 class Dead(Exception):
@@ -221,7 +229,7 @@ async def test_a_driver_who_goes_away_gets_all_back(forecourt: Forecourt) -> Non
             await asyncio.to_thread(controller.round)
         controller.line.close()
         assert controller.folder.fill() is None
-        assert ((await forecourt.fills())[-1]["state"], ada.available()) == ("aborted", 50_000)
+        assert ((await forecourt.fill())["state"], ada.available()) == ("aborted", 50_000)
 
 
 async def test_what_the_station_does_not_sell_is_refused_at_the_pump_once(forecourt: Forecourt) -> None:
@@ -275,15 +283,15 @@ async def test_a_pump_that_does_not_answer_is_told_as_silent_and_waited_for(fore
     line.deaths = dict.fromkeys(range(len(line.names), len(line.names) + SILENT_ROUNDS), False)
     for _ in range(SILENT_ROUNDS):
         await asyncio.to_thread(controller.round)
-    assert (await forecourt.fills())[-1]["state"] == "timed_out"
+    assert (await forecourt.fill())["state"] == "timed_out"
     forecourt.pump.run(500)
     await asyncio.to_thread(controller.round)
-    assert (await forecourt.fills())[-1]["state"] == "timed_out", "what it tells while it runs is not the end"
+    assert (await forecourt.fill())["state"] == "timed_out", "what it tells while it runs is not the end"
     forecourt.pump.hang_up()
     for _ in range(2):
         await asyncio.to_thread(controller.round)
     controller.line.close()
-    assert ((await forecourt.fills())[-1]["state"], ada.balance()) == ("done", 50_000 - PRICE)
+    assert ((await forecourt.fill())["state"], ada.balance()) == ("done", 50_000 - PRICE)
 
 
 async def test_a_refusal_while_a_fill_is_under_way_forgets_no_fill(forecourt: Forecourt) -> None:
