@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from tests.postgres import postgres as postgres
+from tests.postgres import postgres_tables_url as postgres_tables_url
 from tests.postgres import postgres_url as postgres_url
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,7 +1,7 @@
 """PostgreSQL for tests: a private cluster in a temporary folder, reached by its Unix socket alone, gone with the test run.
 
-A test that asks for `postgres_url` gets a fresh database on the cluster of its pytest worker. A test that kills or stops
-the server makes a cluster of its own with `cluster()`. Without PostgreSQL such tests are skipped.
+A test that asks for `postgres_url` gets a fresh database on the cluster of its pytest worker; with `postgres_tables_url` the store's
+tables are in it. A test that kills or stops the server makes a cluster of its own with `cluster()`. Without PostgreSQL such tests are skipped.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 import pytest
 
+from counterfoil.store.migrations import migrate
 from tests.orphans import Watch
 
 START_S_MAX = 120
@@ -58,11 +59,18 @@ class Cluster:
         """A libpq URL; SQLAlchemy takes it with "postgresql+psycopg" for its scheme."""
         return f"postgresql://{user}@/{database}?host={quote(str(self.socket_folder), safe='')}"
 
-    def new_database(self) -> str:
-        """Makes an empty database. Returns its URL."""
+    def new_database(self, like: str = "template0") -> str:
+        """Makes a database, empty or `like` another one to which nobody is connected. Returns its URL."""
         name = f"test_{next(self._numbers)}"
-        self.sql(f"CREATE DATABASE {name} TEMPLATE template0")
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {like}")
         return self.url(name)
+
+    @functools.cached_property
+    def with_tables(self) -> str:
+        """The name of a database with the tables of the newest store, and nothing in them."""
+        url = self.new_database()
+        migrate(url)
+        return url.partition("@/")[2].partition("?")[0]
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Runs it, as superuser, with psql. Returns what it prints, without headings."""
@@ -175,6 +183,12 @@ def postgres() -> Iterator[Cluster]:
 def postgres_url(postgres: Cluster) -> str:
     """An empty database on it."""
     return postgres.new_database()
+
+
+@pytest.fixture
+def postgres_tables_url(postgres: Cluster) -> str:
+    """A database on it for a store, without the time that all migrations take."""
+    return postgres.new_database(postgres.with_tables)
 
 
 @functools.cache

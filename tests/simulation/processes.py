@@ -39,8 +39,10 @@ def _serve(config: Config, address: str, ready: Connection, before: Callable[[],
     app.serve(config, on_ready=ready.send)
 
 
-def _run_module(arguments: list[str], stdin: Connection, stdout: Connection) -> None:
+def _run_module(arguments: list[str], stdin: Connection, stdout: Connection, before: Callable[[], None] | None) -> None:
     """`python -m` in this process, with the input and the output of whoever asked for it."""
+    if before is not None:
+        before()
     option, module, *rest = arguments
     assert option == "-m", arguments
     os.dup2(stdin.fileno(), 0)
@@ -92,10 +94,11 @@ class Server:
 
 
 class Servers:
-    """Starts servers, and the publishers that they ask for."""
+    """Starts servers, and the publishers that they ask for; in these `before_publisher` is called first."""
 
-    def __init__(self, listening: socket.socket) -> None:
+    def __init__(self, listening: socket.socket, before_publisher: Callable[[], None] | None) -> None:
         self._listening = listening
+        self._before_publisher = before_publisher
         self._servers = list[Server]()
         self._publishers = set[asyncio.Task[None]]()
 
@@ -127,7 +130,7 @@ class Servers:
         asking, _ = self._listening.accept()
         arguments, files, _, _ = socket.recv_fds(asking, ARGUMENTS_SIZE_MAX, 2)
         stdin, stdout = (Connection(file) for file in files)
-        process = _context.Process(target=_run_module, args=(arguments.decode().split("\0"), stdin, stdout), daemon=True)
+        process = _context.Process(target=_run_module, args=(arguments.decode().split("\0"), stdin, stdout, self._before_publisher), daemon=True)
         process.start()
         stdin.close()
         stdout.close()
@@ -143,13 +146,13 @@ class Servers:
 
 
 @asynccontextmanager
-async def servers() -> AsyncIterator[Servers]:
+async def servers(before_publisher: Callable[[], None] | None = None) -> AsyncIterator[Servers]:
     """At its end all that was started here has ended."""
     loop = asyncio.get_running_loop()
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{folder}/asked")
         listening.listen()
-        found = Servers(listening)
+        found = Servers(listening, before_publisher)
         loop.add_reader(listening, found.asked)
         try:
             yield found

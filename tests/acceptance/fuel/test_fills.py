@@ -45,7 +45,7 @@ HOUR = 3_600
 
 @pytest_asyncio.fixture(params=["sqlite", "postgresql"])
 async def scheme(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scheme]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
+    url = request.getfixturevalue("postgres_tables_url") if request.param == "postgresql" else ""
     async with opened(tmp_path / "scheme", store=url, ledger=url) as running:
         yield running
 
