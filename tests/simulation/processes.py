@@ -130,7 +130,9 @@ class Servers:
         asking, _ = self._listening.accept()
         arguments, files, _, _ = socket.recv_fds(asking, ARGUMENTS_SIZE_MAX, 2)
         stdin, stdout = (Connection(file) for file in files)
-        process = _context.Process(target=_run_module, args=(arguments.decode().split("\0"), stdin, stdout, self._before_publisher), daemon=True)
+        process = _context.Process(
+            target=_run_module, args=(arguments.decode().split("\0"), stdin, stdout, self._before_publisher), daemon=True
+        )
         process.start()
         stdin.close()
         stdout.close()
