@@ -14,7 +14,7 @@ import argparse
 import logging
 import sys
 
-from bench import engines, growth, ledger, payments, peers, report, soak, ussd, verifier
+from bench import engines, growth, ledger, payments, peers, report, soak, taps, ussd, verifier
 from bench.measure import QUICK_RESULTS, RESULTS, Options, Workload, observe, print_table, read_results, write_results
 from counterfoil.commands import logs
 
@@ -22,6 +22,7 @@ WORKLOADS: list[Workload] = [
     *engines.WORKLOADS,
     *payments.WORKLOADS,
     *ussd.WORKLOADS,
+    *taps.WORKLOADS,
     *peers.WORKLOADS,
     *growth.WORKLOADS,
     *soak.WORKLOADS,

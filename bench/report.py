@@ -94,6 +94,8 @@ GOALS = (
     Goal("memory of 2 workers and all else, 100,000 accounts", 200, 300, "MB", median("workers.2.memory"), at_least=False),
     Goal("USSD, 1,000 sessions at once, 7.5 s of thinking, p99 of a hop", 200, None, "ms", median("ussd.http-7.5s.p99"), at_least=False),
     Goal("the same, 5 s of thinking", 200, None, "ms", median("ussd.http-5s.p99"), at_least=False),
+    Goal("a card's tap to paid at a desk, p95", 300, None, "ms", median("taps.p95"), at_least=False),
+    Goal("the same, of a card that proves itself", 300, None, "ms", median("taps.proved.p95"), at_least=False),
     *(Goal(f"loss of rate at 10,000,000 accounts, {engine}", 20, None, "%", loss_percent(engine), at_least=False) for engine in ENGINES),
 )
 
@@ -104,6 +106,7 @@ TITLES = {
     "log": "The log beside the payments",
     "workers": "Payments over HTTP, 0, 1, 2 and 4 workers",
     "ussd": "USSD, a thousand sessions at once",
+    "taps": "A card at a shop's desk",
     "peers": "Beside what one would use instead",
     "growth": "Growth",
     "soak": "Soak",
@@ -124,6 +127,7 @@ WORDS = {
     "log": "With and without the publisher's process on the same cores, and how long the log is behind when the load ends.",
     "workers": "`counterfoil serve --workers N` with the log, 100,000 accounts in the ledger; 0 is one process for everything. `processor` is the processor time of all its processes for one payment, `memory` that of all of them together.",
     "ussd": "A hop, from what is typed to the next screen: dial, send, number, amount, PIN, with so many seconds of thinking between, on average; one hop of five checks a PIN by argon2id and pays, and `pin-p99` is of these alone. `alone` is one session after the other; `engine` is the service in its process, `http` the callback of Africa's Talking's kind, each with all sessions at once and the load on the same cores. `processor` is the server's processor time of a hop, its threads included. How it is done: [bench/ussd.py](../../bench/ussd.py).",
+    "taps": "From a card's tap to \"paid\", what people and radio need left out: the desk with its sale on the disk, HTTP, the server, argon2id for the PIN. `proved`: above what a card may pay without proving that it is there. The 95th percentile of 40 sales in each run. How it is done: [bench/taps.py](../../bench/taps.py).",
     "peers": "Not equal work: a payment of ours is an order over HTTP with its signature, limits, fee, store, log and receipt; the peers are called without HTTP and signature, by 8 clients and by as many as ours, and do one transfer. `hot`: half of the payments to one account, as ours always are. `ledger-` is our ledger alone, called in the process. What the peers are and how they are asked: [bench/peers.py](../../bench/peers.py).",
     "growth": "Two ledgers of each engine beside each other: one stays at 10,000 accounts (`beside`), the other grows. `rate` is of batches of 8,000 with any two accounts, `rate-skewed` where the account of rank r is drawn with a weight of about 1/r, p50 and p99 of single transfers that arrive at 2,000/s. `memory` is our process's, `server-memory` the server's. How it is done: [bench/growth.py](../../bench/growth.py).",
     "soak": "A whole server with two workers under an open loop; each run is a minute. How it is done: [bench/soak.py](../../bench/soak.py).",

@@ -10,7 +10,7 @@ from bench import __main__ as bench
 from bench import report
 from bench.measure import Measure, Options, read_results
 
-QUICK = ("engines.batch", "growth", "soak", "ussd")
+QUICK = ("engines.batch", "growth", "soak", "taps", "ussd")
 """Between them they start every kind of process, load and proof; the others, which take longer, are run by whoever measures."""
 
 
