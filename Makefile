@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# As many workers as cores. worksteal keeps neighbouring tests together, and evens out when one file is slow.
+# How many workers says tests/conftest.py. worksteal keeps neighbouring tests together, and evens out when one file is slow.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--exclude-newer "7 days" --custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade)

@@ -43,6 +43,11 @@ def pytest_configure() -> None:
         os.environ["TESTS_DISK"] = DISK
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Three for two cores: a third of the time that a test takes it waits, for a browser, a kill or a retry."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, so that no worker is left with one of them at the end. Modules stay together."""
     minutes = dict.fromkeys((item.path for item in items), 0.0)
