@@ -5,6 +5,7 @@ Each test is one thing that somebody does from beginning to end; at what they se
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from counterfoil.acceptance import emv
 from counterfoil.acceptance.emv_objects import checksum
@@ -111,6 +112,30 @@ async def test_somebody_opens_an_account_and_is_told_when_money_comes(
         await rose.page.wait_for_function(HIDES)  # the picture comes first, and is kept then
         await rose.page.reload()
         await expect(rose.page.locator(".balance .amount-large")).to_have_text("•••")
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["360x640", "1280x800"])
+async def test_nothing_moves_under_a_finger_when_the_server_answers(seeing: Seeing, site: LoggedSite, size: ViewportSize) -> None:
+    """Whoever opens an account taps in the moment in which the answer comes: what they tapped has to be there still."""
+    answer = asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        await answer.wait()
+        await route.continue_()
+
+    async with device(seeing[0], size=size) as context:
+        page = await context.new_page()
+        await page.route("**/v1/scheme", wait)
+        await page.goto(f"http://localhost:{site.port}/wallet/")
+        ways = page.locator(".bar, .chips button, .low .button")
+        await expect(page.locator(".low .button").first).to_be_visible()
+        before = [await way.bounding_box() for way in await ways.all()]
+        async with page.expect_response("**/v1/scheme") as asked:
+            answer.set()
+        await (await asked.value).finished()
+        await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))")
+        assert [await way.bounding_box() for way in await ways.all()] == before
+        await expect(page.locator(".strip")).to_be_visible()
 
 
 @BOTH

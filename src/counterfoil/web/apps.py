@@ -149,7 +149,7 @@ class Apps:
                 app=app,
                 language=code if code in words else SOURCE,
                 title=_name(app, config, language),
-                scheme=config.scheme_name,
+                known=_known(config) if app == "wallet" else {},
                 theme=(PAPER, PAPER_DARK),
                 words=" ".join(f"{each}:{first.version}:{rest.version}" for each, (first, rest) in words.items()),
                 words_address=f"/{app}/words/{code}.json?v={words[code][0].version}" if code in words and code != SOURCE else "",
@@ -198,6 +198,11 @@ class Apps:
 
 def _name(app: str, config: Config, language: Language) -> str:
     return config.scheme_name if app == "wallet" else f"{config.scheme_name} {language.text('Till')}"
+
+
+def _known(config: Config) -> dict[str, str]:
+    """What the first screen of somebody new shows before the server was asked: nothing moves under their finger when it answers."""
+    return {"name": config.scheme_name} | ({"sandbox": "1"} if config.sandbox else {})
 
 
 def _manifest(app: str, config: Config, language: Language) -> Resource:

@@ -85,7 +85,6 @@ class App extends Component {
       if (!history.state?.inside) history.replaceState({ inside: true }, "");
       void this.open();
     });
-    addEventListener("unhandledrejection", (event) => console.error(event.reason));
     onSay((said) => this.setState({ said }));
     void this.open();
     this.changed();
@@ -168,7 +167,7 @@ class App extends Component {
     const tab = TAB_OF[here.name] ?? here.name;
     return html`<div class=${`app ${FLOWS.includes(here.name) ? "app-flow" : ""}`}>
       <div class="strips" role="status">
-        ${wallet.scheme?.sandbox ? html`<p class="strip">${t("A sandbox: no money here is real.")}</p>` : null}
+        ${(wallet.scheme ?? root.dataset).sandbox ? html`<p class="strip">${t("A sandbox: no money here is real.")}</p>` : null}
         ${wallet.offline && wallet.identity
           ? html`<p class="strip">${icon("offline")}${wallet.accountAt
             ? t("No network. Last answer: %(age)s.", { age: formatAge(wallet.accountAt) })

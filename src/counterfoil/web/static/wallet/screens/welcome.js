@@ -7,7 +7,7 @@ import { Late, Screen, go } from "../frame.js";
 
 /** @param {import("../frame.js").ScreenProps} props */
 export default function Welcome({ wallet }) {
-  return html`<${Screen} wallet=${wallet} home title=${wallet.scheme?.name ?? "Counterfoil"}>
+  return html`<${Screen} wallet=${wallet} home title=${(wallet.scheme ?? document.documentElement.dataset).name}>
     <nav aria-label=${t("Language")}><ul class="chips">${languages.map(
       ({ code, name }) => html`<li><button type="button" class="chip" lang=${code} aria-pressed=${code === language() ? "true" : "false"}
         onClick=${() => wallet.setLanguage(code).catch(console.warn)}>${name}</button></li>`,
