@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import re
 from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from counterfoil.acceptance.fuel.pump import cost
-from counterfoil.acceptance.parking.tariff import Band, Tariff, fee
+from counterfoil.acceptance.parking.tariff import Band, Tariff
 from counterfoil.clock import SystemClock
 from counterfoil.commands.client import ServerRefused
 from counterfoil.commands.gate.lane import Lane
@@ -24,13 +25,24 @@ from tests.commands.test_pump import Dying as PumpFolder
 from tests.simulation.day.shops import Driver, Shop
 from tests.simulation.day.weather import Disk, House, Weather, Wire
 
-MINUTE_NS = 60 * 10**9
 PARK = "Market"
 TARIFF = Tariff(free_minutes=10, bands=(Band(60, 200), Band(30, 50)), day_cap=1_000, lost_ticket=700)
 HOLD = 500
 PRICE, FULL_TANK = 1_799, 9_000
 DEVICE_STARTS_MAX = 200
 ROUNDS_MAX = 400
+
+
+def cost(millilitres: int) -> int:
+    """Minor units for fuel, with pencil and paper."""
+    return int((Decimal(millilitres) * PRICE / 1_000).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def fee(minutes: int) -> int:
+    """Minor units for a stay of less than a day, with pencil and paper."""
+    if minutes <= TARIFF.free_minutes:
+        return 0
+    return min(1_000, 200 + 50 * max(0, math.ceil((minutes - 60) / 30)))
 
 
 class Car:
@@ -81,7 +93,7 @@ class Gates:
                 break
         left = self._stay(car)
         assert (left["left_at"] is not None, left["due"], left["unpaid"]) == (True, 0, 0), left
-        assert left["fee"] == fee(TARIFF, 0, left["minutes"] * MINUTE_NS), left
+        assert left["fee"] == fee(left["minutes"]), left
         assert abs(left["minutes"] - (car.goes - car.comes)) <= 2, (left, car.comes, car.goes)
         self.shop.taken += left["fee"]
         if car.held and left["fee"]:  # what was asked for on top is in the driver's book already
@@ -168,7 +180,7 @@ class Forecourt:
             raise AssertionError(("the fill did not end", fill, self.pump.status(0)))
         controller.line.close()
         done = self.shop.ask(self.shop.caller(), "GET", f"/v1/till/fills/{fill}")
-        charge = cost(self.pump.totaliser - before, PRICE)
+        charge = cost(self.pump.totaliser - before)
         assert (done["state"], done["charge"], done["unpaid"]) == ("done", charge, 0), (done, charge)
         driver.expected -= charge
         self.shop.taken, self.shop.sales = self.shop.taken + charge, self.shop.sales + 1

@@ -52,7 +52,7 @@ class Size(msgspec.Struct, frozen=True):
 class Town:
     """The people, the three shops, and what is to happen in each step of the day."""
 
-    def __init__(self, data: Path, size: Size, seed: int, *, loses: float = 0.03, dies: float = 0.01) -> None:
+    def __init__(self, data: Path, size: Size, seed: int, *, loses: float = 0.05, dies: float = 0.015) -> None:
         self.data = data
         self.size = size
         self.random = random.Random(seed)
