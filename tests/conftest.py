@@ -43,6 +43,7 @@ def pytest_configure() -> None:
         os.environ["TESTS_DISK"] = DISK
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Three for two cores: a third of the time that a test takes it waits, for a browser, a kill or a retry."""
     return max(2, (os.cpu_count() or 1) * 3 // 2)
