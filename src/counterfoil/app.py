@@ -405,7 +405,14 @@ class _Scheme:
 
     def _parts(self) -> list[_Part]:
         parts: list[_Part] = [self.batches, self.standing, self.recovery, self.feed, self.webhooks, self.notices, self.ussd, self._check]
-        parts += [self.messaging.announcements, self.messaging.held, self.push, self.watching, self.sms]
+        parts += [
+            self.messaging.announcements,
+            self.messaging.held,
+            self.push,
+            self.watching,
+            self.sms,
+            self.services.acceptance.basket_rounds,
+        ]
         return [*parts, self._log] if self._log else parts
 
     def _is_running(self) -> bool:

@@ -256,6 +256,7 @@ TAGS = (
     "batches",
     "standing orders",
     "people",
+    "baskets",
     "cards",
     "parking",
     "fuel",

@@ -41,7 +41,7 @@ SERVED = {
         "receipt_pages.py",
     ),
     "basic": ("templates/basic/*.html", "basic.py", "basic_views.py", "../channels/consent.py"),
-    "attend": ("templates/attend/*.html", "attend.py", "attend_views.py"),
+    "attend": ("templates/attend/*.html", "attend.py", "attend_baskets.py", "attend_views.py"),
     "slips": ("templates/pay/*.html", "till_pages.py"),
     "statements": ("statement_words.py",),
     "sms": ("../channels/sms/texts*.py",),

@@ -12,19 +12,18 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 from sqlalchemy import select
 
+from counterfoil.acceptance.baskets.sums import BasketSums, Taken
+from counterfoil.acceptance.sales import Sales
 from counterfoil.acceptance.standing import lines_back
 from counterfoil.acceptance.tables import sale_actions
 from counterfoil.acceptance.tax import Rated, Shelved, by_rate, by_shelf, left_of, shares
-from counterfoil.acceptance.types import Back, Sale, SaleState, Standing
+from counterfoil.acceptance.types import Back, Line, Sale, SaleState, Standing
 from counterfoil.payments import records
 from counterfoil.payments.orders import OrderKind
-from counterfoil.payments.service import Payments
 from counterfoil.payments.types import Payment
-from counterfoil.store.database import Store
 
 READ_AT_ONCE = 200
 """Sales whose refunds are read at once."""
-_GIVES_BACK = (OrderKind.REFUND, OrderKind.REVERSAL)
 
 
 class ByRate(msgspec.Struct, frozen=True):
@@ -47,11 +46,12 @@ class ByDepartment(msgspec.Struct, frozen=True):
 
 
 class Breakdown(msgspec.Struct, frozen=True):
-    """`returned`: what went back by line, by goods and name: how many, and minor units."""
+    """`returned`: what went back by line, by goods and name: how many, and minor units. `parts`: what parts of baskets paid for, by payment."""
 
     by_rate: list[ByRate]
     by_department: list[ByDepartment]
     returned: dict[tuple[str | None, str], tuple[int, int]]
+    parts: dict[int, Taken]
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -69,9 +69,10 @@ class Moved(msgspec.Struct, frozen=True):
 class Breakdowns:
     """Adds up."""
 
-    def __init__(self, *, store: Store, payments: Payments) -> None:
-        self.store = store
-        self.payments = payments
+    def __init__(self, *, sales: Sales) -> None:
+        self.store = sales.store
+        self.standings = sales.standings
+        self.baskets = BasketSums(sales=sales)
 
     async def sales_of(self, moved: Moved) -> dict[int, int]:
         """The sale of each payment or capture that `moved` speaks of, by its id; 0 where it names none."""
@@ -88,13 +89,15 @@ class Breakdowns:
         """The sums of what belongs to `sales`; `names` as `sales_of` tells. `until`: the end of the stretch, ledger time in ns."""
         returned: dict[tuple[str | None, str], tuple[int, int]] = {}
         rows: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        basket_of = await self.baskets.baskets_of(names.values())
+        parts = await self._add_baskets(rows, returned, moved, set(basket_of.values()), until)
         for about, (_, amount) in moved.taken.items():
-            if sale := sales.get(names[about]):
+            if (sale := sales.get(names[about])) and sale.id not in basket_of:
                 _add(rows, by_shelf(sale.lines, shares(sale.lines, amount)), gross=1, refunded=0, tax=1)
-        given = [about for about in moved.back if names[about] in sales]
+        given = [about for about in moved.back if names[about] in sales and names[about] not in basket_of]
         for at in range(0, len(given), READ_AT_ONCE):
             ids = given[at : at + READ_AT_ONCE]
-            found = await self._refunds(ids)
+            found = await self.standings.refunds_of(ids)
             lines = await self._lines([refund.id for refunds in found.values() for refund, _ in refunds])
             for about, refunds in found.items():
                 original, here = moved.back[about]
@@ -103,19 +106,29 @@ class Breakdowns:
                 after = [refund for refund, _ in refunds if refund.id in here]
                 _add(rows, _left(sale, original, before, lines), gross=0, refunded=1, tax=-1)
                 _add(rows, _left(sale, original, before + after, lines), gross=0, refunded=-1, tax=1)
-                for each in _named(after, lines):
-                    line = sale.lines[each.line]
-                    quantity, amount = returned.get((line.goods, line.name), (0, 0))
-                    returned[line.goods, line.name] = quantity + each.quantity, amount + line.price * each.quantity
+                _count(returned, sale.lines, _named(after, lines))
         shelves = sorted(rows, key=lambda row: (row[0], -row[1]))
-        return Breakdown(_by_rate(rows), [ByDepartment(*shelf, *rows[shelf]) for shelf in shelves], returned)
+        return Breakdown(_by_rate(rows), [ByDepartment(*shelf, *rows[shelf]) for shelf in shelves], returned, parts)
 
-    async def _refunds(self, ids: Collection[int]) -> dict[int, list[tuple[Payment, int]]]:
-        """What was carried out about each of `ids`, with its ledger time in ns."""
-        answers = await self.store.read(lambda connection: records.answers_to_many(connection, list(ids)))
-        wanted = [answer for each in answers.values() for answer in each if answer.kind in _GIVES_BACK]
-        done = await self.payments.carried_out(wanted)
-        return {about: [(answer, done[answer.id]) for answer in each if answer.id in done] for about, each in answers.items()}
+    async def _add_baskets(
+        self,
+        rows: dict[tuple[str, int], list[int]],
+        returned: dict[tuple[str | None, str], tuple[int, int]],
+        moved: Moved,
+        basket_of: Collection[int],
+        until: int,
+    ) -> dict[int, Taken]:
+        """Adds what these baskets did; what each payment of this stretch paid for, by its id."""
+        here = moved.taken.keys() | {refund for _, refunds in moved.back.values() for refund in refunds}
+        parts: dict[int, Taken] = {}
+        for basket in (await self.baskets.of(basket_of, here, until=until)).values():
+            for taken in basket.taken.values():
+                _add(rows, by_shelf(basket.lines, taken.amounts), gross=1, refunded=1, tax=0)
+            _add(rows, by_shelf(basket.lines, basket.before), gross=0, refunded=1, tax=-1)
+            _add(rows, by_shelf(basket.lines, basket.after), gross=0, refunded=-1, tax=1)
+            _count(returned, basket.lines, basket.returned)
+            parts |= basket.taken
+        return parts
 
     async def _lines(self, refunds: Sequence[int]) -> dict[int, tuple[Back, ...]]:
         query = select(sale_actions.c.payment, sale_actions.c.lines).where(
@@ -133,6 +146,13 @@ def taxes_of(sale: Sale, standing: Standing) -> list[Rated]:
     named = [each for action in standing.actions for each in action.lines]
     parts = by_rate(sale.lines, left_of(sale.lines, amount, standing.refunded, named))
     return parts if any(part.rate for part in parts) else []
+
+
+def _count(returned: dict[tuple[str | None, str], tuple[int, int]], lines: Sequence[Line], back: Sequence[Back]) -> None:
+    for each in back:
+        line = lines[each.line]
+        quantity, amount = returned.get((line.goods, line.name), (0, 0))
+        returned[line.goods, line.name] = quantity + each.quantity, amount + line.price * each.quantity
 
 
 def _left(sale: Sale, original: Payment, refunds: Sequence[Payment], lines: Mapping[int, tuple[Back, ...]]) -> list[Shelved]:

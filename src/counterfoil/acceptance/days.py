@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import Connection, Row, func, insert, select
 
-from counterfoil.acceptance.breakdown import Breakdowns, ByDepartment, ByRate, Moved
+from counterfoil.acceptance.baskets.sums import Taken
+from counterfoil.acceptance.breakdown import Breakdown, Breakdowns, ByDepartment, ByRate, Moved
 from counterfoil.acceptance.clerks import Clerks
 from counterfoil.acceptance.sales import Sales
 from counterfoil.acceptance.tables import closings, sales
@@ -113,7 +114,7 @@ class Days:
         self.clerks = clerks
         self.clock = clock
         self.zone = zone
-        self.breakdowns = Breakdowns(store=store, payments=sales.payments)
+        self.breakdowns = Breakdowns(sales=sales)
 
     def today(self) -> str:
         return self.sales.day_of(self.clock.now_ns())
@@ -190,7 +191,7 @@ class Days:
         found = await self._sales(list(names_of.values()), account)
         names = await self.clerks.names({sale.clerk for sale in found.values() if sale.clerk})
         broken_down = await self.breakdowns.of(sums.moved, found, names_of, until=last)
-        by_clerk, by_goods, unrung = _spread(list(sums.moved.taken.values()), found, names, broken_down.returned)
+        by_clerk, by_goods, unrung = _spread(sums.moved.taken, found, names, broken_down)
         return Day(
             day=day.isoformat(),
             since=since,
@@ -266,23 +267,27 @@ class _Sums:
 
 
 def _spread(
-    taken: list[tuple[int, int]], found: dict[int, Sale], names: dict[int, str], returned: dict[tuple[str | None, str], tuple[int, int]]
+    taken: dict[int, tuple[int, int]], found: dict[int, Sale], names: dict[int, str], broken_down: Breakdown
 ) -> tuple[list[ByClerk], list[ByGoods], list[int]]:
-    """What was taken by clerk and by goods, the most first; and the amounts that no sale belongs to."""
+    """What was taken by clerk and by goods, the most first; and the amounts that no sale belongs to.
+
+    A basket's goods are counted with the part that paid the last of it.
+    """
     clerks: dict[int, list[int]] = defaultdict(list)
     goods: dict[tuple[str | None, str], tuple[int, int]] = {}
     unrung = []
-    for reference, amount in taken:
+    for payment, (reference, amount) in taken.items():
         sale = found.get(reference)
         if sale is None:
             unrung.append(amount)
             continue
         clerks[sale.clerk or 0].append(amount)
-        for line, part in zip(sale.lines, shares(sale.lines, amount), strict=True):
+        sold = broken_down.parts.get(payment) or Taken(sale.lines, shares(sale.lines, amount), is_last=True)
+        for line, part in zip(sold.lines, sold.amounts, strict=True):
             quantity, sum_ = goods.get((line.goods, line.name), (0, 0))
-            goods[line.goods, line.name] = quantity + line.quantity, sum_ + part
+            goods[line.goods, line.name] = quantity + line.quantity * sold.is_last, sum_ + part
     by_clerk = [ByClerk(clerk, names.get(clerk, ""), len(amounts), sum(amounts)) for clerk, amounts in clerks.items()]
-    nothing = dict.fromkeys(returned, (0, 0))
+    returned, nothing = broken_down.returned, dict.fromkeys(broken_down.returned, (0, 0))
     by_goods = [ByGoods(*key, *sold, *returned.get(key, (0, 0))) for key, sold in (nothing | goods).items()]
     return sorted(by_clerk, key=lambda row: -row.amount), sorted(by_goods, key=lambda row: -row.amount), unrung
 

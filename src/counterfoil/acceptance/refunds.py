@@ -9,21 +9,21 @@ from sqlalchemy import Connection, select
 
 from counterfoil.acceptance.standing import lines_back
 from counterfoil.acceptance.tables import sale_actions
-from counterfoil.acceptance.types import Back, Sale
+from counterfoil.acceptance.types import Back, Line, Sale
 from counterfoil.errors import AboveOriginal, Malformed
 from counterfoil.payments import records
 
 
-def worth(sale: Sale, lines: Sequence[Back]) -> int:
-    """What these lines cost, minor units. Malformed for lines that the sale does not have, or that cost nothing."""
+def worth(sold: Sequence[Line], lines: Sequence[Back]) -> int:
+    """What these lines cost, minor units. Malformed for lines that were not `sold`, or that cost nothing."""
     for number, each in enumerate(lines):
-        if not 0 <= each.line < len(sale.lines):
-            raise Malformed(f"lines[{number}].line", f"must be 0 to {len(sale.lines) - 1}")
+        if not 0 <= each.line < len(sold):
+            raise Malformed(f"lines[{number}].line", f"must be 0 to {len(sold) - 1}")
         if each.quantity < 1:
             raise Malformed(f"lines[{number}].quantity", "must be at least 1")
     if len({each.line for each in lines}) != len(lines):
         raise Malformed("lines", "must name each line once")
-    amount = sum(sale.lines[each.line].price * each.quantity for each in lines)
+    amount = sum(sold[each.line].price * each.quantity for each in lines)
     if not amount:
         raise Malformed("lines", "must have cost something")
     return amount

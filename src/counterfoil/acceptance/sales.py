@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import Connection, Row, func, insert, select
 
+from counterfoil.acceptance.baskets.tables import basket_parts
 from counterfoil.acceptance.lines import checked, content_of, with_marks
 from counterfoil.acceptance.refunds import check_lines, worth
 from counterfoil.acceptance.standing import Standings
@@ -34,7 +35,7 @@ from counterfoil.payments.hub import Hub, Told
 from counterfoil.payments.orders import ORDER_LIFETIME_MAX_MS, Order, OrderKind, parse_memo
 from counterfoil.payments.requests import Requests, is_known
 from counterfoil.payments.service import MANDATE_EXPIRY_MS, Mandate, Payments
-from counterfoil.payments.types import AuthorisationClass
+from counterfoil.payments.types import AuthorisationClass, Payment
 from counterfoil.store.database import Store
 
 PAGE_SIZE_MAX = 50
@@ -116,6 +117,9 @@ class Sales:
                 return row, False
             if is_known(connection, id):
                 raise IdReused
+            part = connection.execute(select(basket_parts.c.amount).where(basket_parts.c.id == id)).scalar()
+            if part is not None and (part != amount or hold):
+                raise IdReused
             numbers = select(func.coalesce(func.max(sales.c.number), 0)).where(
                 sales.c.account == till.account, sales.c.day == values["day"]
             )
@@ -132,7 +136,7 @@ class Sales:
         sale = _sale(row)
         standing = await self.standing(sale)
         if is_new:
-            self._tell(sale)
+            self.tell(sale)
         return sale, standing
 
     async def check_asker(self, account: int, amount: int) -> None:
@@ -187,7 +191,7 @@ class Sales:
         """Nobody can pay it any more. NotInThisState when somebody has, or its time is over. A repeat changes nothing."""
         await self.standing(sale)
         await self.requests.cancel(sale.id, sale.account)
-        self._tell(sale)
+        self.tell(sale)
         return (await self.standings.of([sale]))[sale.id]
 
     async def take_back(self, sale: Sale) -> None:
@@ -199,7 +203,11 @@ class Sales:
                 raise Unavailable from None
 
     async def refund(self, sale: Sale, till: Till, clerk: Clerk, *, id: int, amount: int, memo: str) -> Standing:
-        """Gives back what was paid, in full or in part. A repeat gives back nothing more. As `Payments.pay`, and NotInThisState."""
+        """Gives back what was paid, in full or in part. A repeat gives back nothing more. As `Payments.pay`, and NotInThisState.
+
+        What was paid for a part of a basket goes back by the basket alone.
+        """
+        await self._check_stands_alone(sale)
         standing = await self.standing(sale)
         if standing.original is None:
             raise NotInThisState("nothing was paid that could be given back")
@@ -212,7 +220,8 @@ class Sales:
 
         NotInThisState where only a part of a hold was taken: no line has a price then.
         """
-        amount = worth(sale, lines)
+        await self._check_stands_alone(sale)
+        amount = worth(sale.lines, lines)
         async with self._one_at_a_time(sale.id):
             standing = await self.standing(sale)
             paid = standing.original
@@ -222,6 +231,18 @@ class Sales:
                 raise NotInThisState("only a part was taken: name an amount")
             order = self._order(id, paid.payee, paid.payer, amount, OrderKind.REFUND, paid.id, memo)
             return await self._do(sale, till, clerk, order, lines)
+
+    async def give_back(self, paid: Payment, till: Till, *, id: int, amount: int, memo: str) -> None:
+        """Carries out a refund of `paid` that was written down elsewhere. A repeat gives back nothing more. As `Payments.pay`."""
+        assert till.token is not None, till.id
+        order = self._order(id, paid.payee, paid.payer, amount, OrderKind.REFUND, paid.id, memo)
+        await self.payments.pay_under_mandate(order, Mandate(till.token, AuthorisationClass.TOKEN))
+
+    async def _check_stands_alone(self, sale: Sale) -> None:
+        query = select(basket_parts.c.basket).where(basket_parts.c.id == sale.id)
+        basket = await self.store.read(lambda connection: connection.execute(query).scalar())
+        if basket is not None:
+            raise NotInThisState("it is a part of a basket, which is refunded as a whole", basket=id_text(basket))
 
     def _one_at_a_time(self, sale: int) -> asyncio.Lock:
         """Held from the look at what went back of a sale's lines until the refund is known: nobody else writes this store."""
@@ -318,10 +339,11 @@ class Sales:
 
         await self.store.write(write)
         await self.payments.pay_under_mandate(order, Mandate(till.token, AuthorisationClass.TOKEN))
-        self._tell(sale)
+        self.tell(sale)
         return (await self.standings.of([sale]))[sale.id]
 
-    def _tell(self, sale: Sale) -> None:
+    def tell(self, sale: Sale) -> None:
+        """The shop's tills hear that a sale has changed."""
         self.hub.publish(sale.account, Told(SALE_CHANGED, self.clock.now_ns(), {"sale": id_text(sale.id)}))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
+from counterfoil.acceptance.baskets.rounds import BasketRounds
+from counterfoil.acceptance.baskets.service import Baskets
 from counterfoil.acceptance.cards.paying import CardPayments
 from counterfoil.acceptance.cards.registry import Cards
 from counterfoil.acceptance.clerks import Clerks
@@ -72,5 +74,7 @@ class Acceptance:
         self.stays = Stays(sales=self.sales, cards=self.cards)
         self.pumps = Pumps(store=store, clock=clock)
         self.fills = Fills(sales=self.sales)
+        self.baskets = Baskets(sales=self.sales, tills=self.tills)
+        self.basket_rounds = BasketRounds(self.baskets)
         self.days = Days(store=store, ledger=ledger, history=history, sales=self.sales, clerks=self.clerks, clock=clock, zone=zone)
         self.codes = Codes(origin=config.origin, currency=config.currency, region=config.region, sign=sign)

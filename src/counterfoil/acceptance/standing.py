@@ -71,6 +71,13 @@ class Standings:
         known = await self._known([request.paid_by for request in requests.values() if request.paid_by is not None])
         return {sale.id: self._standing(sale, requests.get(sale.id), known) for sale in sales}
 
+    async def refunds_of(self, ids: Collection[int]) -> dict[int, list[tuple[Payment, int]]]:
+        """What was given back of each of these payments and captures, with its ledger time in ns."""
+        answers = await self.store.read(lambda connection: records.answers_to_many(connection, list(ids))) if ids else {}
+        wanted = [answer for each in answers.values() for answer in each if answer.kind in _GIVES_BACK]
+        done = await self.payments.carried_out(wanted)
+        return {about: [(answer, done[answer.id]) for answer in each if answer.id in done] for about, each in answers.items()}
+
     # Reading
 
     async def _known(self, ids: Sequence[int]) -> _Known:

@@ -71,14 +71,16 @@ def by_shelf(lines: Sequence[Line], amounts: Sequence[int]) -> list[Shelved]:
     return found
 
 
-def left_of(lines: Sequence[Line], amount: int, back: int, named: Iterable[Back] = ()) -> list[int]:
+def left_of(lines: Sequence[Line], amount: int, back: int, named: Iterable[Back] = (), *, taken: Sequence[int] | None = None) -> list[int]:
     """What is left of each line of a sale of which `amount` was taken, and `back` of that was given back.
+
+    `taken` says how much of each line was; without, `amount` is spread over them.
 
     What went back of `named` lines is taken off these, the rest is spread over what is left of all. Lines are named only where the
     whole sale was taken, and never more of them than was sold.
     """
     assert 0 <= back <= amount, (back, amount)
-    left = shares(lines, amount)
+    left = shares(lines, amount) if taken is None else list(taken)
     for each in named:
         left[each.line] -= lines[each.line].price * each.quantity
     assert min(left) >= 0, left

@@ -220,5 +220,13 @@ def is_known(connection: Connection, id: int) -> bool:
     return _find(connection, id) is not None
 
 
+def withdraw(connection: Connection, id: int) -> bool:
+    """Nobody can pay this request from now on, in the caller's transaction; False where somebody has, or is about to. A repeat changes nothing."""
+    free = (requests.c.id == id) & (requests.c.paid_by.is_(None))
+    connection.execute(update(requests).where(free, requests.c.state == RequestState.OPEN).values(state=RequestState.CANCELLED))
+    row = _find(connection, id)
+    return row is None or row.paid_by is None
+
+
 def _find(connection: Connection, id: int) -> Row[Any] | None:
     return connection.execute(select(requests).where(requests.c.id == id)).first()

@@ -26,6 +26,7 @@ from counterfoil.web import openapi
 from counterfoil.web.api.account import AccountEndpoints
 from counterfoil.web.api.announcements import AnnouncementEndpoints
 from counterfoil.web.api.asking import AskingEndpoints
+from counterfoil.web.api.baskets import BasketEndpoints
 from counterfoil.web.api.cards import CardEndpoints
 from counterfoil.web.api.countersignatures import CountersignatureEndpoints
 from counterfoil.web.api.events import EventEndpoints
@@ -222,6 +223,7 @@ def create_app(services: Services, telephones: Telephones | None = None) -> WebA
             clock=clock,
             guesses=guesses,
         ).endpoints(),
+        *BasketEndpoints(acceptance=services.acceptance, desk=desk).endpoints(),
         *ParkingEndpoints(acceptance=services.acceptance, desk=desk).endpoints(),
         *FuelEndpoints(acceptance=services.acceptance, desk=desk).endpoints(),
         *ProofEndpoints(

@@ -3,6 +3,7 @@
     /attend/                     how full the car parks are, which fills are under way; before that the forms to pair and to sign in
     /attend/car-parks/{id}       who is inside, who has this plate, a car comes in
     /attend/stays/{id}           what it costs, what to scan; it leaves, its ticket is lost, it is let out unpaid
+    /attend/baskets              what is paid in parts: web.attend_baskets
     /attend/fills/{id}           a pump whose controller is gone: somebody has read its totaliser
 
 The telephone is a till of the shop, and keeps in cookies what no script can read: the till's token, the clerk's session, and the
@@ -18,19 +19,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import msgspec
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from counterfoil.acceptance.clerks import SESSION_S_MAX
 from counterfoil.acceptance.fuel.pump import ran_by
 from counterfoil.acceptance.parking.stays import PAGE_SIZE_MAX, Parked, Stay
 from counterfoil.acceptance.types import Clerk, Right, Till
-from counterfoil.errors import CounterfoilError, Forbidden, IdReused, Malformed, NotAuthenticated, NotFound, Refused
+from counterfoil.errors import CounterfoilError, Forbidden, IdReused, Malformed, NotAuthenticated, Refused
 from counterfoil.i18n import Language
 from counterfoil.ids import id_text, new_id, parse_id
 from counterfoil.parties.tokens import LIFETIME_MAX_S
+from counterfoil.web.attend_baskets import AttendBaskets
+from counterfoil.web.attend_forms import Attendant, Wrong, check_right, id_of, see
 from counterfoil.web.attend_views import AttendViews
 from counterfoil.web.guesses import Guesses
 from counterfoil.web.page_forms import check_same_site, posted
@@ -40,7 +42,6 @@ from counterfoil.web.values import base64_text, cursor_text, parse_cursor
 
 HOME: Final = "/attend/"
 TILL_COOKIE, CLERK_COOKIE, FORM_COOKIE = "counterfoil_till", "counterfoil_clerk", "counterfoil_form"
-NO_STORE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 _TICKET: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _LITRES: Final = re.compile(r"([0-9]{1,9})(?:[.,]([0-9]{1,3}))?", re.ASCII)
 
@@ -50,21 +51,6 @@ Render = Callable[..., Response]
 def is_attend(path: str) -> bool:
     """Whether an address belongs to these pages."""
     return path == "/attend" or path.startswith(HOME)
-
-
-class Attendant(msgspec.Struct, frozen=True):
-    """Who looks after things, and at which till."""
-
-    till: Till
-    clerk: Clerk
-
-
-class Wrong(msgspec.Struct, frozen=True):
-    """Why a form is shown again: a sentence for a field ("" for the whole form), and what was typed."""
-
-    field: str = ""
-    sentence: str = ""
-    typed: dict[str, str] = {}
 
 
 NOTHING: Final = Wrong()
@@ -97,6 +83,8 @@ class AttendPages:
 
     def routes(self) -> list[BaseRoute]:
         get, post = self._get, self._post
+        baskets = AttendBaskets(self.services, page=self._page, language=self._language)
+        basket = "/attend/baskets/{id}"
         park, stay, fill = "/attend/car-parks/{id}", "/attend/stays/{id}", "/attend/fills/{id}"
         return [
             Route("/attend", self._to_home),
@@ -110,6 +98,13 @@ class AttendPages:
             Route(f"{stay}/leave", post(self.leave, self.stay), methods=["POST"]),
             Route(f"{stay}/lost", post(self.lose, self.stay), methods=["POST"]),
             Route(f"{stay}/let-out", post(self.let_out, self.stay), methods=["POST"]),
+            Route("/attend/baskets", get(baskets.list)),
+            Route("/attend/baskets", post(baskets.part, baskets.list), methods=["POST"]),
+            Route(basket, get(baskets.basket)),
+            Route(f"{basket}/ask", post(baskets.ask, baskets.basket), methods=["POST"]),
+            Route(f"{basket}/take-back", post(baskets.take_back, baskets.basket), methods=["POST"]),
+            Route(f"{basket}/give-up", post(baskets.give_up, baskets.basket), methods=["POST"]),
+            Route(f"{basket}/refund", post(baskets.refund, baskets.basket), methods=["POST"]),
             Route(fill, get(self.fill)),
             Route(fill, post(self.read, self.fill), methods=["POST"]),
         ]
@@ -133,7 +128,7 @@ class AttendPages:
             _, token = await self.acceptance.tills.pair(form.get("code", ""), form.get("label", "").strip() or "-")
         except CounterfoilError as error:
             return self._page(request, "attend/pair.html", self._wrong(request, error, {}, field="code"), status=error.status)
-        answer = _see(HOME)
+        answer = see(HOME)
         self._keep(request, answer, TILL_COOKIE, token, LIFETIME_MAX_S)
         return answer
 
@@ -147,7 +142,7 @@ class AttendPages:
     async def sign_in(self, request: Request) -> Response:
         till, form = await self._till(request), dict[str, str]()
         if till is None:
-            return _see(HOME)
+            return see(HOME)
         try:
             form = await self._form(request)
             clerk = parse_id(form.get("clerk", ""), "clerk")
@@ -156,13 +151,13 @@ class AttendPages:
             field = "clerk" if isinstance(error, Malformed) else "pin"
             wrong = self._wrong(request, error, {name: form.get(name, "") for name in ("clerk", "then")}, field=field)
             return await self._sign_in_form(request, till, wrong, status=error.status)
-        answer = _see(_ours(form.get("then", "")))
+        answer = see(_ours(form.get("then", "")))
         self._keep(request, answer, CLERK_COOKIE, secret, SESSION_S_MAX)
         return answer
 
     async def sign_out(self, request: Request, who: Attendant, form: dict[str, str]) -> Response:
         await self.acceptance.clerks.sign_out(request.cookies.get(CLERK_COOKIE, ""), till=who.till.id)
-        answer = _see(HOME)
+        answer = see(HOME)
         answer.delete_cookie(CLERK_COOKIE, path="/attend", httponly=True, samesite="strict")
         return answer
 
@@ -176,11 +171,11 @@ class AttendPages:
         return self._page(request, "attend/home.html", wrong, who, parks=parks, pumps=bool(pumps), fills=shown)
 
     async def car_park(self, request: Request, who: Attendant, wrong: Wrong) -> Response:
-        park = await self.acceptance.car_parks.find(_id(request), who.till.account)
+        park = await self.acceptance.car_parks.find(id_of(request), who.till.account)
         if (sought := request.query_params.get("find", "")) and wrong is NOTHING:
             stay = await self._sought(who, sought)
             if stay is not None:
-                return _see(_stay_address(stay.id))
+                return see(_stay_address(stay.id))
             sentence = self._language(request).text("Nobody is inside with this plate or ticket.")
             wrong = Wrong("find", sentence, {"find": sought[:100]})
         after = parse_cursor(request.query_params.get("after"), "after")
@@ -200,18 +195,18 @@ class AttendPages:
             return None
 
     async def come_in(self, request: Request, who: Attendant, form: dict[str, str]) -> Response:
-        park, ticket, plate = _id(request), parse_id(form.get("ticket", ""), "ticket"), form.get("plate", "").strip()
+        park, ticket, plate = id_of(request), parse_id(form.get("ticket", ""), "ticket"), form.get("plate", "").strip()
         given: dict[str, Any] = {"car_park": park, "entered_at": self.clock.now_ns(), "plate": plate or None, "hold": "hold" in form}
         try:
             await self.stays.enter(who.till, id=ticket, **given)
         except IdReused:  # a repeat of this form says another moment
             await self.stays.find(ticket, who.till.account)
-        return _see(_stay_address(ticket))
+        return see(_stay_address(ticket))
 
     # A stay
 
     async def stay(self, request: Request, who: Attendant, wrong: Wrong) -> Response:
-        parked = await self.stays.look(await self.stays.find(_id(request), who.till.account))
+        parked = await self.stays.look(await self.stays.find(id_of(request), who.till.account))
         facts = await self.views.stay(self._language(request), parked, base=str(request.base_url).rstrip("/"))
         return self._page(
             request, "attend/stay.html", wrong, who, passage=self._new_id(), address=_stay_address(parked.stay.id),
@@ -219,25 +214,25 @@ class AttendPages:
         )  # fmt: skip
 
     async def leave(self, request: Request, who: Attendant, form: dict[str, str]) -> Response:
-        stay = await self.stays.find(_id(request), who.till.account)
+        stay = await self.stays.find(id_of(request), who.till.account)
         return self._stands(await self.stays.leave(stay, who.till, passage=parse_id(form.get("passage", ""), "passage")))
 
     async def lose(self, request: Request, who: Attendant, form: dict[str, str]) -> Response:
-        _check_right(who, Right.SELL)
-        return self._stands(await self.stays.lose_ticket(await self.stays.find(_id(request), who.till.account)))
+        check_right(who, Right.SELL)
+        return self._stands(await self.stays.lose_ticket(await self.stays.find(id_of(request), who.till.account)))
 
     async def let_out(self, request: Request, who: Attendant, form: dict[str, str]) -> Response:
-        _check_right(who, Right.CAPTURE)
-        stay, passage = await self.stays.find(_id(request), who.till.account), parse_id(form.get("passage", ""), "passage")
+        check_right(who, Right.CAPTURE)
+        stay, passage = await self.stays.find(id_of(request), who.till.account), parse_id(form.get("passage", ""), "passage")
         return self._stands(await self.stays.let_out(stay, who.till, who.clerk, passage=passage, reason=form.get("reason", "")))
 
     def _stands(self, parked: Parked) -> Response:
-        return _see(_stay_address(parked.stay.id))
+        return see(_stay_address(parked.stay.id))
 
     # A fill
 
     async def fill(self, request: Request, who: Attendant, wrong: Wrong, *, read: int | None = None) -> Response:
-        filled = await self.fills.look(await self.fills.find(_id(request), who.till.account), who.till)
+        filled = await self.fills.look(await self.fills.find(id_of(request), who.till.account), who.till)
         facts = self.views.fill(self._language(request), filled, read=read)
         return self._page(
             request, "attend/fill.html", wrong, who, may_read=Right.CAPTURE in who.clerk.rights, address=request.url.path, **facts
@@ -245,8 +240,8 @@ class AttendPages:
 
     async def read(self, request: Request, who: Attendant, form: dict[str, str]) -> Response:
         """Twice: what was typed is shown with what it will cost, and what is agreed to is taken."""
-        _check_right(who, Right.CAPTURE)
-        fill, typed = await self.fills.find(_id(request), who.till.account), form.get("totaliser", "").strip()
+        check_right(who, Right.CAPTURE)
+        fill, typed = await self.fills.find(id_of(request), who.till.account), form.get("totaliser", "").strip()
         match = _LITRES.fullmatch(typed)
         if match is None:
             raise Malformed("totaliser", "must be litres, with at most 3 decimal places")
@@ -255,7 +250,7 @@ class AttendPages:
             ran_by(fill.run, totaliser)
             return await self.fill(request, who, Wrong(typed={"totaliser": typed}), read=totaliser)
         await self.fills.read(fill, who.till, totaliser)
-        return _see(f"/attend/fills/{id_text(fill.id)}")
+        return see(f"/attend/fills/{id_text(fill.id)}")
 
     # Parts
 
@@ -291,7 +286,7 @@ class AttendPages:
     def _get(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
             who = await self._attendant(request)
-            return _see(f"{HOME}?{urlencode({'then': request.url.path})}") if who is None else await page(request, who, NOTHING)
+            return see(f"{HOME}?{urlencode({'then': request.url.path})}") if who is None else await page(request, who, NOTHING)
 
         return self._told(handle)
 
@@ -302,7 +297,7 @@ class AttendPages:
             form: dict[str, str] = {}
             who = await self._attendant(request)
             if who is None:
-                return _see(HOME)
+                return see(HOME)
             try:
                 form = await self._form(request)
                 return await deed(request, who, form)
@@ -325,11 +320,15 @@ class AttendPages:
         text = self._language(request).text
         typed = {name: value[:200] for name, value in form.items() if name not in ("t", "pin")}
         named = str(error.facts.get("field", "")) if isinstance(error, Malformed) else field
+        named = {"parts": "amount"}.get(named, named)
         known = {
             "plate": text("A plate has 2 to 12 letters and digits."),
             "reason": text("Say why, in at most 100 characters."),
             "totaliser": text("Type what the pump shows in litres, such as 123456.780."),
             "clerk": text("Say who you are."),
+            "people": text("Type how many people share what is left, or an amount."),
+            "amount": text("Type an amount that is not more than what is left, such as 12.50."),
+            "lines": text("Type how many go back, at most what is left."),
         }
         if error.facts.get("form") == "old":
             return Wrong("", text("That page was too old. Nothing was done."), typed)
@@ -349,19 +348,10 @@ class AttendPages:
         answer.set_cookie(name, value, max_age=seconds, path="/attend", secure=secure, httponly=True, samesite="strict")
 
     async def _to_home(self, request: Request) -> Response:
-        return _see(HOME)
+        return see(HOME)
 
     def _new_id(self) -> str:
         return id_text(new_id(self.clock))
-
-
-def _check_right(who: Attendant, right: Right) -> None:
-    if right not in who.clerk.rights:
-        raise Forbidden(f"this clerk does not have the right {right}", right=right)
-
-
-def _see(address: str) -> RedirectResponse:
-    return RedirectResponse(address, status_code=303, headers=NO_STORE)
 
 
 def _ours(address: str) -> str:
@@ -376,11 +366,3 @@ def _caller(request: Request) -> str:
 
 def _stay_address(id: int) -> str:
     return f"/attend/stays/{id_text(id)}"
-
-
-def _id(request: Request) -> int:
-    """The id in the address; NotFound when it is none, as for any other wrong address."""
-    try:
-        return parse_id(request.path_params["id"], "id")
-    except Malformed:
-        raise NotFound from None

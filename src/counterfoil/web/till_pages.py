@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from counterfoil.acceptance.baskets.types import Parted
 from counterfoil.acceptance.breakdown import taxes_of
 from counterfoil.acceptance.codes import address_of
 from counterfoil.acceptance.standing import returned_of
@@ -70,6 +71,7 @@ class PayPages:
         self.parties = services.parties
         self.sales = services.acceptance.sales
         self.fills = services.acceptance.fills
+        self.baskets = services.acceptance.baskets
         self.codes = services.acceptance.codes
         self.region = services.config.region
         self.zone = ZoneInfo(services.config.time_zone)
@@ -131,7 +133,14 @@ class PayPages:
         holder, standing = await self.parties.holder(sale.account), await self.sales.standing(sale)
         language, currency = self._language(request), self.codes.currency
         when = standing.paid_at if standing.paid_at is not None else sale.made_at
-        returned = returned_of(standing)
+        basket = await self.baskets.of_part(sale.id)
+        parted = None if basket is None else await self.baskets.look(basket)
+        lines, total, refunded = sale.lines, sale.amount, standing.refunded
+        returned: Mapping[int, int] = returned_of(standing)
+        taxes = taxes_of(sale, standing)
+        if parted is not None:
+            lines, total, refunded = parted.basket.lines, parted.basket.amount, parted.refunded
+            returned, taxes = parted.returned, parted.taxes
         is_open = standing.state is SaleState.OPEN
         fill = await self.fills.done(sale)
         if is_open:
@@ -153,20 +162,21 @@ class PayPages:
                     "returned": language.text("%(quantity)s given back", quantity=returned[number]) if returned[number] else "",
                     "sum": language.money(line.price * line.quantity, currency),
                 }
-                for number, line in enumerate(sale.lines)
+                for number, line in enumerate(lines)
             ],
-            "total": language.money(sale.amount, currency),
+            "total": language.money(total, currency),
+            "parts": [] if parted is None else self._parts(language, parted, sale),
             "fuel": "" if fill is None else f"{litres(language, fill.run.millilitres)} L × {language.money(fill.run.price, currency)}/L",
             "held": language.money(sale.amount, currency) if sale.hold and standing.state is SaleState.HELD else "",
             "taken": language.money(standing.captured, currency) if standing.captured else "",
-            "refunded": language.money(standing.refunded, currency) if standing.refunded else "",
+            "refunded": language.money(refunded, currency) if refunded else "",
             "taxes": [
                 {
                     "rate": format_percent(Decimal(part.rate).scaleb(-4), locale=language.locale, decimal_quantization=False),
                     "net": language.money(part.net, currency),
                     "tax": language.money(part.tax, currency),
                 }
-                for part in taxes_of(sale, standing)
+                for part in taxes
             ],
             "state": language.text(_STATES[standing.state]),
             "good": standing.state in SLIP_LINES,
@@ -174,6 +184,17 @@ class PayPages:
             "payment": f"{standing.payment.id:032x}" if standing.payment else "",
             "code": code,
         }
+
+    def _parts(self, language: Language, parted: Parted, sale: Sale) -> list[dict[str, Any]]:
+        """The parts of a basket on the slip of one of them: what each came to, not who paid it."""
+        rows: list[dict[str, Any]] = []
+        for part in parted.parts:
+            if part.ended is None:
+                standing = parted.standing(part)
+                state = _STATES[standing.state if standing is not None else SaleState.OPEN]
+                amount = language.money(part.amount, self.codes.currency)
+                rows.append({"number": part.number, "amount": amount, "state": language.text(state), "here": part.id == sale.id})
+        return rows
 
     async def _merchant(self, address: str) -> Holder | None:
         """The merchant, agent or institution at an address; None for everybody else, whether there or not."""

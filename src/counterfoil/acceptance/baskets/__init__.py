@@ -1,0 +1,1 @@
+"""Baskets that several people or means pay together."""
