@@ -137,10 +137,18 @@ class Caller:
                 is_said = True
                 pause()
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, attempts: int = ATTEMPTS) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, object] | None = None,
+        attempts: int = ATTEMPTS,
+    ) -> Any:
         headers = {"Authorization": f"Bearer {self._token}"} | ({"Counterfoil-Clerk": self.session} if self.session else {})
         data = b"" if body is None else json.dumps(body).encode()
-        return self.client.call(method, path, body=data, signed=False, headers=headers, attempts=attempts)
+        return self.client.call(method, path, query=query, body=data, signed=False, headers=headers, attempts=attempts)
 
 
 def pair(arguments: argparse.Namespace, folder: PairedFolder) -> Answer:

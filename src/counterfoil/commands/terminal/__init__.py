@@ -2,6 +2,7 @@
 
 folder     what the desk keeps on its disk: whose till it is, and the sale that is under way
 till       the conversation with the server
+scanned    what a scanner types, and the goods that it rings up; pure
 outcomes   what an answer means for the sale, and the words for it; pure
 reading    what a card says when it is held to the reader
 desk       the conversation with the clerk and the payer

@@ -19,10 +19,11 @@ from counterfoil.commands.pairing import Answered, Pairing, ended, of_another_sh
 from counterfoil.commands.terminal.folder import Folder, OpenSale
 from counterfoil.commands.terminal.outcomes import CLERK, OPEN, PAID, Then, after_no, is_pin
 from counterfoil.commands.terminal.reading import Reading
+from counterfoil.commands.terminal.scanned import Scanned, fits, is_scan, one_less, one_more, total
 from counterfoil.commands.terminal.till import Till
 from counterfoil.errors import Malformed, Retry, Unavailable
 from counterfoil.ids import id_text, new_id
-from counterfoil.money import Currency, format_amount, parse_amount
+from counterfoil.money import AMOUNT_MAX, Currency, format_amount, parse_amount
 
 BELL = "\a"
 PAUSE_S = 2.0
@@ -116,10 +117,16 @@ class Desk:
         asked = self._ask_amount()
         if asked is None:
             return
-        amount, shown, name = asked
+        amount, shown, name, lines = asked
         made_at = self._answer(self.till.shop)["now"]
         sale = OpenSale(
-            id=id_text(new_id(self.clock)), account=self.pairing.account, amount=amount, shown=shown, name=name, made_at=made_at
+            id=id_text(new_id(self.clock)),
+            account=self.pairing.account,
+            amount=amount,
+            shown=shown,
+            name=name,
+            made_at=made_at,
+            lines=lines,
         )
         try:
             self.folder.keep_sale(sale)
@@ -132,25 +139,56 @@ class Desk:
             self._take_back(sale)
             raise
 
-    def _ask_amount(self) -> tuple[int, str, str] | None:
+    def _ask_amount(self) -> tuple[int, str, str, list[Scanned]] | None:
         """Minor units, the same in words, and what for; None when it has to be typed again."""
         currency = self._currency
         text = self.console.ask(f"\nAmount in {currency.code}: ").strip()
         if not text:
             return None
+        if is_scan(text) and (found := self._as_clerk(lambda: self.till.goods(text))) is not None:
+            return self._ask_for_more([found])
         try:
             amount = parse_amount(text, currency)
         except Malformed as error:
-            self.console.say(f"The amount {error.facts['rule']}.")
+            no_goods = "The shop has no goods with this barcode. " if is_scan(text) else ""
+            self.console.say(f"{no_goods}The amount {error.facts['rule']}.")
             return None
         if amount == 0:
             self.console.say("Nothing to pay.")
+            return None
+        if is_scan(text) and self.console.ask(f"No goods have this barcode. Take {_shown(amount, currency)}? y for yes: ").strip() != "y":
             return None
         name = self.console.ask("What for (Enter for nothing): ").strip()
         if len(name) > NAME_SIZE_MAX:
             self.console.say(f"At most {NAME_SIZE_MAX} characters.")
             return None
-        return amount, _shown(amount, currency), name
+        return amount, _shown(amount, currency), name, []
+
+    def _ask_for_more(self, lines: list[Scanned]) -> tuple[int, str, str, list[Scanned]] | None:
+        """What was scanned, until the clerk takes payment for it; None when all of it was taken off, or costs nothing."""
+        currency = self._currency
+        while lines:
+            last = lines[-1]
+            self.console.say(
+                f"  {last.quantity} × {plain(last.name)}, {_shown(last.price, currency)} each. Total {_shown(total(lines), currency)}."
+            )
+            text = self.console.ask("Scan the next, - takes one off, Enter takes payment: ").strip()
+            if not text and total(lines):
+                return total(lines), _shown(total(lines), currency), "", lines
+            if not text:
+                self.console.say("Nothing to pay.")
+                return None
+            if text == "-":
+                lines = one_less(lines)
+                continue
+            found = self._as_clerk(lambda text=text: self.till.goods(text)) if is_scan(text) else None  # type: ignore[misc]
+            if found is None:
+                self.console.say("The shop has no goods with this barcode.")
+            elif not fits(more := one_more(lines, found)) or total(more) > AMOUNT_MAX:
+                self.console.say("That is more than one sale can have.")
+            else:
+                lines = more
+        return None
 
     def _until_paid(self, sale: OpenSale) -> None:
         try:

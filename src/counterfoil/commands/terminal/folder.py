@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from counterfoil.commands.pairing import PairedFolder
+from counterfoil.commands.terminal.scanned import Scanned
 
 
 class OpenSale(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +22,7 @@ class OpenSale(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         account: of the shop that makes it.
         name: of the goods; "" when the clerk named none.
+        lines: goods that were scanned; none for an amount that was typed.
     """
 
     id: str
@@ -29,6 +31,7 @@ class OpenSale(msgspec.Struct, frozen=True, kw_only=True):
     shown: str
     name: str
     made_at: str
+    lines: list[Scanned] = []
 
 
 class Folder(PairedFolder):

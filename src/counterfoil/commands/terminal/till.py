@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from counterfoil.commands.pairing import Caller
 from counterfoil.commands.terminal.folder import OpenSale
+from counterfoil.commands.terminal.scanned import Scanned
 from counterfoil.web.values import base64_text, parse_base64
 
 
@@ -23,8 +26,13 @@ class Till(Caller):
 
     def sell(self, sale: OpenSale) -> Any:
         """The sale; the same again for a repeat."""
-        line = {"name": sale.name, "price": sale.amount, "quantity": 1}
-        return self.call("POST", "/v1/till/sales", {"id": sale.id, "lines": [line], "amount": sale.amount, "made_at": sale.made_at})
+        lines = [msgspec.structs.asdict(line) for line in sale.lines] or [{"name": sale.name, "price": sale.amount, "quantity": 1}]
+        return self.call("POST", "/v1/till/sales", {"id": sale.id, "lines": lines, "amount": sale.amount, "made_at": sale.made_at})
+
+    def goods(self, barcode: str) -> Scanned | None:
+        """The shop's goods with this barcode, once; None where it has none."""
+        found = self.call("GET", "/v1/till/goods", query={"barcode": barcode})["goods"]
+        return Scanned(goods=found[0]["id"], name=found[0]["name"], price=found[0]["price"]) if found else None
 
     def sale(self, id: str) -> Any:
         """How it stands with a sale."""
