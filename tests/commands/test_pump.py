@@ -177,8 +177,10 @@ def begin(controller: Controller) -> None:
 def served(pump: Pump) -> Iterator[Serving]:
     with Serving(pump, 0) as serving:
         threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield serving
-        serving.shutdown()
+        try:
+            yield serving
+        finally:
+            serving.shutdown()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

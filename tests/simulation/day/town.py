@@ -6,7 +6,8 @@ import asyncio
 import functools
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ STEP_MINUTES = 10
 OPENS, CLOSES = 6 * 60, 23 * 60 + 30
 """Minutes of the day."""
 LANES, PUMPS, CHECK_OUTS = 2, 4, 6
+PLACES = 2 * LANES + PUMPS + CHECK_OUTS
 CLERK_PIN = "7412"
 ERRANDS_OF_ONE = 12
 """How many errands one person of the town runs in the day, about."""
@@ -71,14 +73,18 @@ class Town:
         async with opened(self.data, self.clock) as scheme:
             await self._open(scheme)
         at_clock = functools.partial(live_at, self.data.parent / "offset")
+        # threads of their own: who waits for a server that is away keeps it from no thread that it starts with
         async with servers(at_clock) as forked:
             server = await self._start(forked)
-            await asyncio.to_thread(self._open_check_outs)
-            for minute, errands in self._day():
-                self._it_is(minute)
-                killed = asyncio.create_task(self._kill(forked, server)) if minute in self._kills else None
-                await asyncio.gather(*(asyncio.to_thread(_one_after_the_other, queue) for queue in errands))
-                server = await killed if killed is not None else server
+            with ThreadPoolExecutor(PLACES) as threads:
+                await asyncio.to_thread(self._open_check_outs)
+                for minute, errands in self._day():
+                    self._it_is(minute)
+                    at_once = [asyncio.wrap_future(threads.submit(_one_after_the_other, queue)) for queue in errands]
+                    killing = asyncio.create_task(self._kill(forked, server)) if minute in self._kills else None
+                    done = await asyncio.gather(*at_once, return_exceptions=True)
+                    server = await killing if killing is not None else server
+                    _raised(done)
             await asyncio.to_thread(self._close)
             assert await server.end(signal.SIGTERM) == 0
         async with opened(self.data, self.clock) as scheme:
@@ -166,9 +172,7 @@ class Town:
         """Steps: the minute, and what happens at each place in it, one after the other."""
         steps = range(OPENS, CLOSES, STEP_MINUTES)
         self._kills = set(self.random.sample(steps, self.size.kills))
-        todo: dict[int, list[list[Callable[[], None]]]] = {
-            minute: [[] for _ in range(2 * LANES + PUMPS + CHECK_OUTS)] for minute in (*steps, CLOSES)
-        }
+        todo: dict[int, list[list[Callable[[], None]]]] = {minute: [[] for _ in range(PLACES)] for minute in (*steps, CLOSES)}
         for number in range(self.size.cars):
             comes = self.random.choice(steps[:-1])
             goes = min(CLOSES, comes + STEP_MINUTES * self.random.randint(1, 40))
@@ -242,6 +246,13 @@ def live_at(offset: Path) -> None:
     """In this process it is from now on as late as the file says."""
     clock = SharedClock(offset)
     SystemClock.now_ns = staticmethod(clock.now_ns)
+
+
+def _raised(outcomes: Sequence[object]) -> None:
+    """Raises what went wrong first, once all have ended: nobody is left at work behind a test that failed."""
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def _one_after_the_other(errands: list[Callable[[], None]]) -> None:
