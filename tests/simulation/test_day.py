@@ -12,7 +12,7 @@ import pytest
 
 from tests.simulation.day.town import Size, Town
 
-SMALL = Size(cars=50, fills=16, baskets=120, kills=4)
+SMALL = Size(cars=40, fills=12, baskets=90, kills=3)
 
 
 @pytest.mark.slow(minutes=0.5)

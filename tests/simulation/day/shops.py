@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from counterfoil.acceptance import emv
@@ -17,6 +18,7 @@ from tests.simulation.day.weather import House, Weather, Wire
 from tests.web.site import signed_body
 
 HOLD_S = 24 * 3600
+CLERK_PIN = "7412"
 
 
 class Driver:
@@ -42,19 +44,19 @@ class Driver:
 
 
 class Shop:
-    """A merchant, and a till in an office at which somebody is signed in.
+    """A merchant with clerks, and a till.
 
     Attributes:
         taken, refunded: the devices' own book, minor units.
     """
 
-    def __init__(self, owner: Person, house: House, weather: Weather, clock: SystemClock, *, clerk: tuple[str, str], token: str) -> None:
+    def __init__(self, owner: Person, house: House, weather: Weather, clock: SystemClock, *, clerks: Sequence[str], token: str) -> None:
         self.owner = owner
         self.clock = clock
         self.weather = weather
         self.wire = Wire(house, weather, clock)
         self.token = token
-        self.clerk = clerk
+        self.clerks = clerks
         self.taken = self.refunded = self.sales = self.refunds = 0
         self.closed: dict[str, Any] = {}
 
@@ -68,15 +70,14 @@ class Shop:
         """As the till, until there is an answer."""
         return caller.until_answered(lambda: caller.call(method, path, body), say=_nobody_listens, pause=_nothing)
 
-    def signed_in(self, wire: Wire | None = None) -> Caller:
+    def signed_in(self, clerk: str, wire: Wire | None = None) -> Caller:
         caller = self.caller(wire)
-        who = {"clerk": self.clerk[0], "pin": self.clerk[1]}
-        caller.session = str(self.ask(caller, "POST", "/v1/till/sign-in", who)["session"])
+        caller.session = str(self.ask(caller, "POST", "/v1/till/sign-in", {"clerk": clerk, "pin": CLERK_PIN})["session"])
         return caller
 
     def close_day(self) -> None:
         """Whoever closes the shop in the evening adds up."""
-        self.closed = self.ask(self.signed_in(), "POST", "/v1/till/day/close", {"id": self.fresh()})
+        self.closed = self.ask(self.signed_in(self.clerks[0]), "POST", "/v1/till/day/close", {"id": self.fresh()})
 
 
 class Goods:
@@ -98,12 +99,13 @@ class Goods:
 class CheckOut:
     """A till of the store. What it rings up is in its book before it is sent; it dies, begins anew, and goes on."""
 
-    def __init__(self, shop: Shop, goods: Goods, house: House, weather: Weather) -> None:
+    def __init__(self, shop: Shop, clerk: str, goods: Goods, house: House, weather: Weather) -> None:
         self.shop = shop
+        self.clerk = clerk
         self.goods = goods
         self.wire = Wire(house, weather, shop.clock)
         self.random = random.Random(weather.random.getrandbits(32))
-        self.till = shop.signed_in(self.wire)
+        self.till = shop.signed_in(self.clerk, self.wire)
 
     def serve(self, customer: Driver, *, pays: bool, brings_back: bool) -> None:
         """One basket, from ringing it up to the slip; some leave it, and some bring things back."""
@@ -138,7 +140,7 @@ class CheckOut:
             except ServerRefused as no:
                 if no.code != "not_authenticated":
                     raise
-                self.till = self.shop.signed_in(self.wire)  # nobody has stood here for half an hour
+                self.till = self.shop.signed_in(self.clerk, self.wire)  # nobody has stood here for half an hour
 
 
 def _nobody_listens(words: str) -> None:

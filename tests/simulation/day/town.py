@@ -25,9 +25,9 @@ from counterfoil.config import Config
 from counterfoil.ids import id_text, new_id
 from counterfoil.parties.types import PartyKind
 from tests.commands.desk import run
-from tests.scheme import DAY_S, Scheme, opened
+from tests.scheme import DAY_S, Person, Scheme, opened
 from tests.simulation.day.machines import FULL_TANK, HOLD, PARK, PRICE, TARIFF, Car, Forecourt, Gates
-from tests.simulation.day.shops import CheckOut, Driver, Goods, Shop
+from tests.simulation.day.shops import CLERK_PIN, CheckOut, Driver, Goods, Shop
 from tests.simulation.day.weather import House, SharedClock, Weather
 from tests.simulation.processes import Server, Servers, servers
 
@@ -37,7 +37,6 @@ OPENS, CLOSES = 6 * 60, 23 * 60 + 30
 """Minutes of the day."""
 LANES, PUMPS, CHECK_OUTS = 2, 4, 6
 PLACES = 2 * LANES + PUMPS + CHECK_OUTS
-CLERK_PIN = "7412"
 ERRANDS_OF_ONE = 12
 """How many errands one person of the town runs in the day, about."""
 
@@ -104,7 +103,7 @@ class Town:
             self.people.append(Driver(person, FUNDS))
         self.car_park = await self._shop(scheme, "Car park")
         self.station = await self._shop(scheme, "Station")
-        self.store = await self._shop(scheme, "Store")
+        self.store = await self._shop(scheme, "Store", CHECK_OUTS)
         acceptance = scheme.services.acceptance
         park = CarPark(
             id=new_id(self.clock),
@@ -132,24 +131,31 @@ class Town:
             await self._pair(scheme, self.station, PumpFolder(folder))
             self.forecourts.append(Forecourt(self.station, self.house, self.weather, folder, number))
 
-    async def _shop(self, scheme: Scheme, name: str) -> Shop:
+    async def _shop(self, scheme: Scheme, name: str, clerks: int = 1) -> Shop:
         owner, acceptance = await scheme.merchant(name), scheme.services.acceptance
-        clerk = new_id(self.clock)
-        await acceptance.clerks.add(
-            id=clerk, account=owner.account, party=owner.party, name="Wanjiru", pin=CLERK_PIN, rights=frozenset(Right), device=owner.device
-        )
-        token = await self._token(scheme, Shop(owner, self.house, self.network, self.clock, clerk=("", ""), token=""), name)
-        return Shop(owner, self.house, self.network, self.clock, clerk=(id_text(clerk), CLERK_PIN), token=token)
+        ids = [new_id(self.clock) for _ in range(clerks)]
+        for clerk in ids:
+            await acceptance.clerks.add(
+                id=clerk,
+                account=owner.account,
+                party=owner.party,
+                name="Wanjiru",
+                pin=CLERK_PIN,
+                rights=frozenset(Right),
+                device=owner.device,
+            )
+        token = await self._token(scheme, owner, name)
+        return Shop(owner, self.house, self.network, self.clock, clerks=[id_text(clerk) for clerk in ids], token=token)
 
-    async def _token(self, scheme: Scheme, shop: Shop, name: str) -> str:
-        acceptance, holder = scheme.services.acceptance, await scheme.services.parties.holder(shop.owner.account)
+    async def _token(self, scheme: Scheme, owner: Person, name: str) -> str:
+        acceptance, holder = scheme.services.acceptance, await scheme.services.parties.holder(owner.account)
         assert holder.kind is PartyKind.MERCHANT
-        _, code = await acceptance.tills.add(holder, id=new_id(self.clock), name=name, device=shop.owner.device)
+        _, code = await acceptance.tills.add(holder, id=new_id(self.clock), name=name, device=owner.device)
         return (await acceptance.tills.pair(code, name))[1]
 
     async def _pair(self, scheme: Scheme, shop: Shop, folder: PairedFolder) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
-        token = await self._token(scheme, shop, folder.path.name[:20])
+        token = await self._token(scheme, shop.owner, folder.path.name[:20])
         folder.keep_pairing(
             Pairing(
                 server="http://127.0.0.1", token=token, till=id_text(1), till_name=folder.path.name, account=id_text(shop.owner.account),
@@ -160,7 +166,7 @@ class Town:
     def _open_check_outs(self) -> None:
         self._it_is(OPENS)
         goods = Goods(self.random.getrandbits(32))
-        self.check_outs = [CheckOut(self.store, goods, self.house, self.network) for _ in range(CHECK_OUTS)]
+        self.check_outs = [CheckOut(self.store, clerk, goods, self.house, self.network) for clerk in self.store.clerks]
 
     # In the day
 
