@@ -58,6 +58,7 @@ class Town:
         """Whose wallet is opened, for each language: the name of the key file."""
         self.tickets: list[str] = []
         self.fill = ""
+        self.till = "", ""
         """Of a car that came in just now, and of one that has stayed for a while."""
         self._numbers = iter(range(900, 999))
 
@@ -97,6 +98,7 @@ class Town:
         for position, (name, price) in enumerate(GOODS.items()):
             body = {"name": name, "price": price, "unit": "", "shown": True, "position": position}
             await self.plain("PUT", f"/v1/till/goods/{self.new_id()}", body, token=token, session=session)
+        self.till = token, session
         self.tickets = [await self._park(token, session, minutes) for minutes in (5, 95)]
         self.fill = await self._ask_for_fuel(token, session)
         for holder in self.holders.values():
@@ -141,6 +143,13 @@ class Town:
         body = {"id": self.new_id(), "pump": self.new_id(), "product": "Diesel", "totaliser": 482_190_750}
         await self.plain("PUT", f"/v1/till/pumps/{body['pump']}", pump, token=token, session=session)
         return str((await self.plain("POST", "/v1/till/fills", body, token=token))["id"])
+
+    async def ring_up(self) -> None:
+        """A sale that waits for whoever pays it."""
+        lines = [{"name": name, "price": price, "quantity": 2} for name, price in list(GOODS.items())[:3]]
+        body = {"id": self.new_id(), "lines": lines, "amount": sum(2 * price for price in list(GOODS.values())[:3])}
+        token, session = self.till
+        await self.plain("POST", "/v1/till/sales", body | {"made_at": moment_text(self.clock.now_ns())}, token=token, session=session)
 
     async def code_of_till(self) -> str:
         """A code that pairs one more device with the shop."""

@@ -125,6 +125,16 @@ async def attend(album: Album) -> None:
         await page.click("form:has(#totaliser) button")
         await expect(page.locator("[name=sure]")).to_have_count(1)
         await album.take("attend-fill-sure")
+    async with album.part("attend-baskets"):
+        await town.ring_up()
+        await album.open("attend-baskets", "/attend/baskets")
+        await page.locator("form:has([name=sale]) button").first.click()
+        await expect(page.locator("#people")).to_be_visible()
+        await album.take("attend-basket-new")
+        await page.fill("#people", "2")
+        await page.click("form:has(#people) button")
+        await expect(page.locator(".qr")).to_have_count(2)
+        await album.take("attend-basket")
 
 
 async def welcome(album: Album) -> None:

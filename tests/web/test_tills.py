@@ -135,7 +135,7 @@ async def test_a_sale_that_somebody_has_begun_to_pay_is_not_over_while_that_can_
     with monkeypatch.context() as patched:
         patched.setattr(services.payments.ledger, "create_transfers", away)
         assert (await till.site.pay(signed)).status_code == 503
-    clock.offset_s += SALE_LIFETIME_S + 60  # and not back: the ledger's time does not go back either, and its days are those of what follows
+    clock.offset_s += SALE_LIFETIME_S + 60  # and not back: the ledger's time would stay ahead, and its day with it
     till.session = await till.sign_in(await till.clerk("Njeri"))
     assert (await till.sale(sale["id"]))["state"] == "open"
     assert (await till.site.pay(signed)).status_code < 300
