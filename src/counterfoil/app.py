@@ -282,10 +282,13 @@ class _Scheme:
             history=history,
             ledger=self.ledger,
             cards=acceptance.cards,
+            stays=acceptance.stays,
+            tills=acceptance.tills,
             config=config,
             clock=clock,
             look_ups=names,
         )
+        self.reminders = acceptance.reminders
         self.sms = Sms(
             config=config,
             store=self.store,
@@ -405,14 +408,8 @@ class _Scheme:
 
     def _parts(self) -> list[_Part]:
         parts: list[_Part] = [self.batches, self.standing, self.recovery, self.feed, self.webhooks, self.notices, self.ussd, self._check]
-        parts += [
-            self.messaging.announcements,
-            self.messaging.held,
-            self.push,
-            self.watching,
-            self.sms,
-            self.services.acceptance.basket_rounds,
-        ]
+        parts += [self.messaging.announcements, self.messaging.held, self.push, self.watching, self.sms]
+        parts += [self.services.acceptance.basket_rounds, self.reminders]
         return [*parts, self._log] if self._log else parts
 
     def _is_running(self) -> bool:

@@ -51,7 +51,10 @@ class World:
             "store": services.store, "parties": services.parties, "payments": services.payments, "requests": services.requests,
             "history": services.history, "ledger": services.ledger, "config": services.config, "clock": services.clock,
         }  # fmt: skip
-        self.ussd, self.inbox = Ussd(**parts, cards=services.acceptance.cards), Inbox(**parts)
+        self.ussd, self.inbox = (
+            Ussd(**parts, cards=services.acceptance.cards, stays=services.acceptance.stays, tills=services.acceptance.tills),
+            Inbox(**parts),
+        )
         for phone in getattr(self, "phones", []):
             phone.ussd = self.ussd
 

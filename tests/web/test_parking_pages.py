@@ -69,6 +69,35 @@ async def test_a_driver_is_asked_to_set_money_aside_and_then_only_drives(gate: G
         assert stay["hold"]["link"].replace("&", "&amp;") not in page
 
 
+async def test_a_driver_who_stays_longer_sets_more_aside_where_the_other_button_leads(gate: Gate) -> None:
+    ada = await gate.site.scheme.customer("Ada", funds=5_000)
+    stay = await gate.enter(hold=True)
+    await gate.office.pay(ada, stay["hold"])
+    held = await gate.call("GET", f"/v1/till/stays/{stay['id']}")
+    assert (held["held"], held["wanted"]) == (500, None)
+    assert held["covered_until"] > stay["covered_until"] > stay["entered_at"]
+    for language, words in (("en", "Set 5.00 USD more aside"), ("ko", "5.00 USD 더 잡아 두기"), ("fr", "Réserver 5,00 USD de plus")):
+        page = (await opened(gate, stay, language)).replace("\N{NO-BREAK SPACE}", " ")
+        assert words in page
+        assert f'action="/parking/{stay["id"]}/more"' in page
+    answers = [await gate.site.client.post(f"/parking/{stay['id']}/more") for _ in range(2)]
+    wanted = (await gate.call("POST", f"/v1/till/stays/{stay['id']}/extend"))["wanted"]
+    assert {(answer.status_code, answer.headers["location"]) for answer in answers} == {(303, wanted["link"])}
+    assert wanted["link"].replace("&", "&amp;") in await opened(gate, stay)
+    await gate.office.pay(ada, wanted)
+    longer = await gate.call("GET", f"/v1/till/stays/{stay['id']}")
+    assert longer["held"] == 1_000
+    assert longer["covered_until"] > held["covered_until"]
+    gate.wait(20)
+    assert (await gate.leave(stay))["settled"] == 200
+    assert ada.available() == 4_800
+    late = await gate.site.client.post(f"/parking/{stay['id']}/more")
+    assert late.status_code == 409
+    foreign = await gate.site.client.post(f"/parking/{stay['id']}/more", headers={"Sec-Fetch-Site": "cross-site"})
+    assert foreign.status_code == 403
+    assert (await gate.refused(f"/v1/till/stays/{stay['id']}/extend"))["code"] == "not_in_this_state"
+
+
 async def test_a_lost_ticket_says_so(gate: Gate) -> None:
     stay = await gate.enter()
     await gate.office.ok("POST", f"/v1/till/stays/{stay['id']}/lost-ticket")

@@ -17,6 +17,7 @@ from counterfoil.acceptance.fuel.pumps import Pumps
 from counterfoil.acceptance.goods.catalogue import Catalogue
 from counterfoil.acceptance.goods.price_list import PriceLists
 from counterfoil.acceptance.parking.parks import CarParks
+from counterfoil.acceptance.parking.reminders import Reminders
 from counterfoil.acceptance.parking.stays import Stays
 from counterfoil.acceptance.sales import Sales
 from counterfoil.acceptance.tills import Tills
@@ -72,6 +73,7 @@ class Acceptance:
         )
         self.car_parks = CarParks(store=store, clock=clock)
         self.stays = Stays(sales=self.sales, cards=self.cards)
+        self.reminders = Reminders(self.stays)
         self.pumps = Pumps(store=store, clock=clock)
         self.fills = Fills(sales=self.sales)
         self.baskets = Baskets(sales=self.sales, tills=self.tills)

@@ -19,6 +19,7 @@ watch_asked, watch_taken_away, watch_kept, watch_ended
                     over whose account this party watches (name)
 watched_paid, watched_received, watched_held, watched_released
                     money moved in an account that this party watches (name, amount, fee, receipt_code)
+parking_ends        what is set aside for a stay in a car park is soon no longer enough (name, until in ns, stay)
 watched_...         and what else happened to it (name)
 """
 
@@ -63,6 +64,7 @@ TOLD: Final[dict[str, tuple[str, ...]]] = {
     ),
     **dict.fromkeys((f"watch_{what}" for what in ("asked", "taken_away", "kept", "ended")), ("name",)),
     **dict.fromkeys((f"watched_{what}" for what in ("paid", "received", "held", "released")), ("name", "amount", "fee", "receipt_code")),
+    "parking_ends": ("name", "until", "stay"),
     **dict.fromkeys((f"watched_{kind}" for kind in sorted(WATCHED)), ("name",)),
 }
 """The kinds that a party reads of itself, and which of their facts."""

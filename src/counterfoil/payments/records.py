@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
 
 from counterfoil.errors import AboveOriginal, IdReused, Malformed, NotFound, NotInThisState, Refused, refusal_by_code
 from counterfoil.payments.fees import PaidBy, Service
@@ -129,6 +129,12 @@ def _answer(connection: Connection, reference: int, *, payee: int, amount: int |
         if payment.payee == payee and payment.kind is kind and amount in (None, payment.amount):
             return payment
     return None
+
+
+def answered_by(payer: int, references: Select[tuple[int]]) -> Select[tuple[int]]:
+    """Those of `references` which `payer` paid, or set money aside for, or tried to."""
+    found = select(links.c.reference).join(payments, payments.c.id == links.c.payment)
+    return found.where(links.c.reference.in_(references), payments.c.payer == payer)
 
 
 def _link(connection: Connection, payment: Payment) -> None:

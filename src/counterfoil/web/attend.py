@@ -25,7 +25,8 @@ from starlette.routing import BaseRoute, Route
 
 from counterfoil.acceptance.clerks import SESSION_S_MAX
 from counterfoil.acceptance.fuel.pump import ran_by
-from counterfoil.acceptance.parking.stays import PAGE_SIZE_MAX, Parked, Stay
+from counterfoil.acceptance.parking.stays import PAGE_SIZE_MAX
+from counterfoil.acceptance.parking.values import Parked, Stay
 from counterfoil.acceptance.types import Clerk, Right, Till
 from counterfoil.errors import CounterfoilError, Forbidden, IdReused, Malformed, NotAuthenticated, Refused
 from counterfoil.i18n import Language

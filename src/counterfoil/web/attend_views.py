@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 from counterfoil.acceptance.fuel.fills import Fill, Filled
 from counterfoil.acceptance.fuel.pump import State, cost
-from counterfoil.acceptance.parking.stays import Parked, Stay
 from counterfoil.acceptance.parking.tariff import whole_minutes
+from counterfoil.acceptance.parking.values import Parked, Stay
 from counterfoil.i18n import Language
 from counterfoil.ids import id_text
 from counterfoil.web.page_words import litres, moment, span

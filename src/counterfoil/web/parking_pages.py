@@ -1,6 +1,7 @@
 """A parking ticket on a telephone: what the stay costs until now, and how it is paid.
 
     /parking/{ticket}       for whoever scans the ticket; its button asks for what is due, and leads to the payment link
+    /parking/{ticket}/more  its other button asks for more to be set aside, and leads to where that is agreed to
 
 The ticket is the stay's id: whoever has it sees the plate, pays, and can do nothing else.
 """
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from counterfoil.acceptance.parking.stays import Parked
+from counterfoil.acceptance.parking.values import Parked
 from counterfoil.errors import CounterfoilError, Malformed, NotFound
 from counterfoil.i18n import Language
 from counterfoil.ids import parse_id
@@ -50,7 +51,8 @@ class ParkingPages:
         self._problem = problem
 
     def routes(self) -> list[BaseRoute]:
-        return [Route(f"{PREFIX}{{ticket}}", self.show), Route(f"{PREFIX}{{ticket}}", self.pay, methods=["POST"])]
+        more = Route(f"{PREFIX}{{ticket}}/more", self.more, methods=["POST"])
+        return [Route(f"{PREFIX}{{ticket}}", self.show), Route(f"{PREFIX}{{ticket}}", self.pay, methods=["POST"]), more]
 
     async def show(self, request: Request) -> Response:
         try:
@@ -66,6 +68,18 @@ class ParkingPages:
             stay = (await self._parked(request)).stay
             parked = await self.stays.charge(stay, await self.acceptance.tills.find(stay.till))
             there = request.url.path if parked.asked is None else await self.facts.link(parked.asked[1])
+        except CounterfoilError as error:
+            return self._problem(request, error)
+        return RedirectResponse(there, status_code=303, headers={"Cache-Control": "no-store"})
+
+    async def more(self, request: Request) -> Response:
+        """Asks for more to be set aside and leads to where that is agreed to. While nobody has, a repeat leads to the same."""
+        try:
+            check_same_site(request)
+            stay = (await self._parked(request)).stay
+            parked = await self.stays.extend(stay, await self.acceptance.tills.find(stay.till))
+            assert parked.wanted is not None, stay.id
+            there = await self.facts.link(parked.wanted)
         except CounterfoilError as error:
             return self._problem(request, error)
         return RedirectResponse(there, status_code=303, headers={"Cache-Control": "no-store"})

@@ -8,8 +8,9 @@ import msgspec
 
 from counterfoil.acceptance.parking.marks import PLATE_SIZE_MAX
 from counterfoil.acceptance.parking.parks import CAR_PARKS_MAX, GRACE_MINUTES_MAX, PLACES_MAX, CarPark
-from counterfoil.acceptance.parking.stays import PAGE_SIZE_MAX, Parked
+from counterfoil.acceptance.parking.stays import PAGE_SIZE_MAX
 from counterfoil.acceptance.parking.tariff import BANDS_MAX, DAY_MINUTES, Band, Tariff, whole_minutes
+from counterfoil.acceptance.parking.values import Parked
 from counterfoil.moments import moment_text
 from counterfoil.web.card_views import TapBody
 from counterfoil.web.till_views import SaleView
@@ -125,7 +126,10 @@ class StayView(msgspec.Struct, frozen=True):
         settled: what was taken of the hold, and paid.
         due: what has to be paid before the barrier may open; what is held counts.
         leave_by: until when whoever has paid may leave for that; null where time goes on.
-        hold: the sale that sets money aside; null where none does.
+        covered_until: the first moment at which something will be due; null where something is, or no end is in sight.
+        held: what is set aside now, in all.
+        hold: the sale that sets money aside at the entry; null where none does.
+        wanted: the sale that waits for somebody to set money aside, at the entry or later; null where none does.
         asked: the sale that asks for what is due, to be paid in any way; null before there is one.
         may_leave: whether the barrier at the way out may be opened now: true once it has left by this passage.
         unpaid: what was due when somebody let it out, for `reason`.
@@ -141,7 +145,10 @@ class StayView(msgspec.Struct, frozen=True):
     settled: AmountOrZero
     due: AmountOrZero
     leave_by: Moment | None
+    covered_until: Moment | None
+    held: AmountOrZero
     hold: SaleView | None
+    wanted: SaleView | None
     asked: SaleView | None
     may_leave: bool
     lost_ticket: bool
@@ -183,7 +190,7 @@ def car_park_view(park: CarPark) -> CarParkView:
     )
 
 
-def stay_view(parked: Parked, *, hold: SaleView | None, asked: SaleView | None) -> StayView:
+def stay_view(parked: Parked, *, hold: SaleView | None, asked: SaleView | None, wanted: SaleView | None) -> StayView:
     stay = parked.stay
     return StayView(
         id=uuid_text(stay.id),
@@ -196,7 +203,10 @@ def stay_view(parked: Parked, *, hold: SaleView | None, asked: SaleView | None) 
         settled=parked.settled,
         due=parked.due,
         leave_by=None if parked.leave_by is None else moment_text(parked.leave_by),
+        covered_until=None if parked.covered_until is None else moment_text(parked.covered_until),
+        held=parked.held,
         hold=hold,
+        wanted=wanted,
         asked=asked,
         may_leave=stay.left_at is not None,
         lost_ticket=stay.lost,

@@ -17,12 +17,12 @@ from alembic import command
 from sqlalchemy import Connection, select
 
 from counterfoil.acceptance.parking.parks import CarPark
-from counterfoil.acceptance.parking.stays import Parked, Stay
 from counterfoil.acceptance.parking.tables import stay_charges
 from counterfoil.acceptance.parking.tariff import Band, Tariff, fee
+from counterfoil.acceptance.parking.values import Parked, Stay
 from counterfoil.acceptance.types import Clerk, Right, Sale, SaleState, Till
 from counterfoil.clock import NANOSECONDS
-from counterfoil.errors import AccountFrozen, AlreadyInside, CarParkFull, NotInThisState, Unavailable
+from counterfoil.errors import AccountFrozen, AlreadyInside, CarParkFull, NotInThisState, TooLarge, Unavailable
 from counterfoil.ids import new_id
 from counterfoil.payments.orders import OrderKind
 from counterfoil.store.migrations import configuration
@@ -43,11 +43,11 @@ async def scheme(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 class Driver(msgspec.Struct):
-    """A car and who drives it. `spent`: for this stay, `before`: for those that ended, as the model has it."""
+    """A car and who drives it. `holds`: when each goes back; `spent`: for this stay, `before`: for those that ended, as the model has it."""
 
     person: Person
     stay: Stay | None = None
-    hold_until: int | None = None
+    holds: list[int] = []
     lost: bool = False
     spent: int = 0
     before: int = 0
@@ -305,6 +305,127 @@ async def test_a_server_that_died_after_taking_asks_for_nothing_more(gate: Gate,
     assert (left.fee, left.stay.left_at is not None, ada.available()) == (200, True, FUNDS - 200)
 
 
+async def test_whoever_sets_more_aside_may_stay_longer_and_gets_back_what_is_not_needed(gate: Gate) -> None:
+    ada, kofi = await gate.scheme.customer(funds=FUNDS), await gate.scheme.customer(funds=FUNDS)
+    parked = await gate.enter(hold=True)
+    assert parked.entry is not None
+    with_free_minutes = parked.stay.entered_at + 11 * MINUTE
+    assert parked.covered_until == with_free_minutes
+    await gate.agree(ada, parked.entry[0], hours=48)
+    looked = await gate.stays.look(parked.stay)
+    assert (looked.covered_until, looked.payer) == (parked.stay.entered_at + 241 * MINUTE, ada.account)  # 200 + 6 of 50
+    gate.wait(240)
+    waiting, again = [await gate.stays.extend(parked.stay, gate.till) for _ in range(2)]
+    assert waiting.wanted is not None
+    assert again.wanted is not None
+    assert (waiting.wanted.id, waiting.wanted.amount) == (again.wanted.id, HOLD)
+    await gate.agree(kofi, waiting.wanted, hours=48)
+    longer = await gate.stays.look(parked.stay)
+    assert (longer.held, longer.payer) == (2 * HOLD, kofi.account)
+    assert longer.covered_until == parked.stay.entered_at + (24 * 60 + 1) * MINUTE
+    gate.wait(30)
+    left = await gate.leave(parked.stay, new_id(gate.scheme.clock))
+    assert (left.stay.left_at is not None, left.fee, left.settled) == (True, 550, 550)
+    assert [(each.balance(), each.available()) for each in (ada, kofi)] == [(FUNDS - 500, FUNDS - 500), (FUNDS - 50, FUNDS - 50)]
+    with pytest.raises(NotInThisState):
+        await gate.stays.extend(left.stay, gate.till)
+
+
+async def test_of_several_holds_that_are_not_needed_all_go_back(gate: Gate) -> None:
+    ada = await gate.scheme.customer(funds=FUNDS)
+    parked = await gate.enter()
+    for _ in range(3):
+        wanted = (await gate.stays.extend(parked.stay, gate.till)).wanted
+        assert wanted is not None
+        await gate.agree(ada, wanted)
+    gate.wait(30)
+    open_still = (await gate.stays.extend(parked.stay, gate.till)).wanted
+    assert open_still is not None
+    left = await gate.leave(parked.stay, new_id(gate.scheme.clock))
+    assert (left.settled, ada.balance(), ada.available()) == (200, FUNDS - 200, FUNDS - 200)
+    assert (await gate.acceptance.sales.standing(open_still)).state is SaleState.CANCELLED
+
+
+async def test_nobody_sets_more_aside_for_a_car_that_is_leaving(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server died after it had written down that more is wanted: whoever comes back to it later finds it taken back."""
+    stay = (await gate.enter()).stay
+
+    async def die(*_given: object) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as dying:
+        dying.setattr(gate.stays, "_set_aside", die)
+        with pytest.raises(Unavailable):
+            await gate.stays.extend(stay, gate.till)
+    left = await gate.leave(stay, new_id(gate.scheme.clock))
+    assert left.stay.left_at is not None
+    assert [standing.state for _, standing in left.holds] == [SaleState.CANCELLED]
+
+
+async def test_more_that_is_wanted_when_a_car_has_just_left_is_refused(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    stay, look, gone = (await gate.enter()).stay, gate.stays.look, list[Parked]()
+
+    async def leaves_then(stay: Stay, at: int | None = None) -> Parked:
+        parked = await look(stay, at)
+        if at is None and not gone:
+            gone.append(parked)
+            await gate.stays.leave(stay, gate.till, passage=new_id(gate.scheme.clock))
+        return parked
+
+    monkeypatch.setattr(gate.stays, "look", leaves_then)
+    with pytest.raises(NotInThisState):
+        await gate.stays.extend(stay, gate.till)
+    assert (await look(await gate.stays.find(stay.id, stay.account))).charges == []
+
+
+async def test_more_that_is_wanted_while_a_car_leaves_is_taken_back_or_keeps_it(gate: Gate) -> None:
+    for _ in range(5):
+        stay = (await gate.enter()).stay
+        leaving = gate.stays.leave(stay, gate.till, passage=new_id(gate.scheme.clock))
+        answer, left = await asyncio.gather(gate.stays.extend(stay, gate.till), leaving, return_exceptions=True)
+        assert isinstance(left, Parked), left
+        assert left.stay.left_at is not None
+        assert isinstance(answer, Parked | NotInThisState | Unavailable), answer
+        assert (await gate.stays.look(left.stay)).wanted is None
+
+
+@pytest.mark.parametrize("at_entry", [True, False])
+async def test_a_server_that_died_between_two_holds_takes_the_same_fee_of_the_second(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, at_entry: bool
+) -> None:
+    ada = await gate.scheme.customer(funds=FUNDS)
+    parked = await gate.enter(hold=at_entry)
+    for _ in range(2):
+        wanted = (await gate.stays.extend(parked.stay, gate.till)).wanted
+        assert wanted is not None
+        await gate.agree(ada, wanted, hours=48)
+    gate.wait(265)
+    passage, capture = new_id(gate.scheme.clock), gate.acceptance.sales.capture
+
+    async def die(sale: Sale, *given: object, **named: object) -> object:
+        if wanted is not None and sale.id == wanted.id:
+            raise Unavailable
+        return await capture(sale, *given, **named)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as dying:
+        dying.setattr(gate.acceptance.sales, "capture", die)
+        with pytest.raises(Unavailable):
+            await gate.stays.leave(parked.stay, gate.till, passage=passage)
+    gate.wait(GRACE - 1)  # another band would have begun
+    left = await gate.leave(parked.stay, passage)
+    assert (left.fee, left.settled, left.stay.left_at is not None, ada.available()) == (550, 550, True, FUNDS - 550)
+
+
+async def test_more_is_set_aside_so_often_and_no_oftener(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("counterfoil.acceptance.parking.stays.EXTENSIONS_MAX", 1)
+    ada, stay = await gate.scheme.customer(funds=FUNDS), (await gate.enter()).stay
+    wanted = (await gate.stays.extend(stay, gate.till)).wanted
+    assert wanted is not None
+    await gate.agree(ada, wanted)
+    with pytest.raises(TooLarge):
+        await gate.stays.extend(stay, gate.till)
+
+
 async def test_of_two_cars_with_one_ticket_one_leaves(gate: Gate) -> None:
     stay = (await gate.enter()).stay
     passages = [new_id(gate.scheme.clock) for _ in range(4)]
@@ -434,7 +555,7 @@ class World(Gate):
         if driver.stay is None:
             await self.come(driver)
             return
-        what = self.random.choice(("wait", "wait", "look", "charge", "pay", "lose", "leave", "leave", "out"))
+        what = self.random.choice(("wait", "wait", "look", "charge", "pay", "lose", "extend", "extend", "leave", "leave", "out"))
         if what == "wait":
             self.wait(self.random.choice((0.5, 3, 8, 14, 40, 200, 1500)))
         elif what == "lose":
@@ -447,6 +568,8 @@ class World(Gate):
             if asked is not None:
                 await self.agree(driver.person, asked[1])
                 driver.spent += asked[1].amount
+        elif what == "extend":
+            await self.more(driver)
         elif what == "leave":
             await self.go(driver)
         elif what == "out":
@@ -456,11 +579,24 @@ class World(Gate):
     async def come(self, driver: Driver) -> None:
         parked = await self.enter(hold=self.random.random() < 0.7)
         driver.before += driver.spent
-        driver.stay, driver.spent, driver.hold_until, driver.lost = parked.stay, 0, None, False
+        driver.stay, driver.spent, driver.holds, driver.lost = parked.stay, 0, [], False
         if parked.entry is not None and self.random.random() < 0.8:
-            hours = self.random.choice((0.5, 3, 40))
-            await self.agree(driver.person, parked.entry[0], hours=hours)
-            driver.hold_until = self.now() + round(hours * 3600) * NANOSECONDS
+            await self.set_aside(driver, parked.entry[0])
+
+    async def set_aside(self, driver: Driver, sale: Sale) -> None:
+        hours = self.random.choice((0.5, 3, 40))
+        await self.agree(driver.person, sale, hours=hours)
+        driver.holds.append(self.now() + round(hours * 3600) * NANOSECONDS)
+
+    async def more(self, driver: Driver) -> None:
+        """Asked for several times at once, it is one sale."""
+        stay = driver.stay
+        assert stay is not None
+        answers = await asyncio.gather(*(self.stays.extend(stay, self.till) for _ in range(3)))
+        wanted = {each.wanted.id: each.wanted for each in answers if each.wanted is not None}
+        assert len(wanted) == 1
+        if self.random.random() < 0.7:
+            await self.set_aside(driver, *wanted.values())
 
     def reckoned(self, driver: Driver) -> int:
         assert driver.stay is not None
@@ -468,10 +604,11 @@ class World(Gate):
         return max(price, TARIFF.lost_ticket) if driver.lost else price
 
     def take(self, driver: Driver, wanted: int) -> None:
-        """What a hold that stands gives of what is wanted."""
-        if driver.hold_until is not None and driver.hold_until > self.now():
-            driver.spent += min(HOLD, max(0, wanted - driver.spent))
-            driver.hold_until = None
+        """What the holds that stand give of what is wanted; the rest is the driver's again."""
+        for until in driver.holds:
+            if until > self.now():
+                driver.spent += min(HOLD, max(0, wanted - driver.spent))
+        driver.holds = []
 
     async def go(self, driver: Driver) -> None:
         stay = driver.stay
@@ -503,8 +640,13 @@ class World(Gate):
     async def agrees(self, driver: Driver) -> None:
         """The driver's account lost what the model says, all told, and no stay took more than was asked or held."""
         assert FUNDS - driver.person.balance() == driver.before + driver.spent
+        held = [until for until in driver.holds if until > self.now()]
         if driver.stay is not None:
-            assert (await self.stays.look(driver.stay)).settled == driver.spent
+            parked = await self.stays.look(driver.stay)
+            assert (parked.settled, parked.held) == (driver.spent, HOLD * len(held))
+            if parked.covered_until is not None:
+                assert parked.due == 0
+                assert parked.covered_until > self.now()
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -27,7 +27,7 @@ def worst(code: str, name: str, amount: int, currency: Currency) -> dict[str, st
     language = Language(code)
     money = f"{language.money(amount, currency)} {currency.code}"
     line = f"12/31 ({language.money(amount, currency)}) {cut(name)}"
-    amounts = dict.fromkeys(("amount", "fee", "total", "balance", "held", "available", "received"), money)
+    amounts = dict.fromkeys(("amount", "fee", "total", "balance", "held", "available", "received", "due"), money)
     return amounts | {
         "name": cut(name), "scheme": cut(name), "currency": currency.code, "number": "+254712345678901", "memo": cut(name * 9, 30),
         "time": "12/31 23:59", "hours": "720", "card": "WWWW", "lines": "\n".join([line] * 5), "sentence": language.text("There is not enough money in the account for this payment and its fee."),
@@ -39,7 +39,8 @@ def shown(name: str, code: str, values: dict[str, str], word: str = "") -> list[
     language, sheet = Language(code), SCREENS[name]
     watch = f"{values['name']} ({language.text(screens.UNTIL, time='12/31 23:59')})"
     lists = {
-        "request": [f"{values['name']} {values['amount']}"] * CHOICES_MAX,
+        "request": [f"{language.text(screens.PARKING, name=values['name'])}"] * 3
+        + [f"{values['name']} {values['amount']}"] * (CHOICES_MAX - 3),
         "(my_watcher)": [watch] * 3,
         "(watched)": [watch] * CHOICES_MAX,
         "(card)": [language.text(screens.LOCKED, card="WWWW")] * 5,
@@ -98,7 +99,7 @@ def test_a_latin_language_stays_in_the_small_alphabet(code: str) -> None:
 def test_every_screen_leads_somewhere() -> None:
     actions = {
         "(continue)", "(outcome)", "(answer)", "(ask)", "(decline)", "(speak)", "(my_watcher)", "(watched)", "(keep)", "(agree)", "(refuse)",
-        "(leave)", "(card)", "(lock_card)", "(unlock_card)",
+        "(leave)", "(card)", "(lock_card)", "(unlock_card)", "(park)",
     }  # fmt: skip
     for name, sheet in SCREENS.items():
         aims = [goes for _, goes in sheet.choices] + ([sheet.lists] if sheet.lists else [])

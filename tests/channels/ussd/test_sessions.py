@@ -39,7 +39,8 @@ def engine(scheme: Scheme, kind: type[Ussd] = Ussd, **changes: Any) -> Ussd:
     """The scheme's own engine with something else in one place."""
     services = scheme.services
     parts = {name: getattr(services, name) for name in ("store", "parties", "payments", "requests", "history", "ledger", "config", "clock")}
-    return kind(**(parts | {"cards": services.acceptance.cards} | changes))
+    parts |= {name: getattr(services.acceptance, name) for name in ("cards", "stays", "tills")}
+    return kind(**(parts | changes))
 
 
 def paying(rose: Person, amount: str = "12.50") -> tuple[str, ...]:

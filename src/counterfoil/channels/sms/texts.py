@@ -44,6 +44,10 @@ ANSWER_LIFETIME_S: Final = 600
 """Seconds in which the code in an answer to a text is of use (`received.DRAFT_S`)."""
 
 
+PARKING_LIFETIME_S: Final = 600
+"""Seconds after which a reminder of a car park (`acceptance.parking.reminders`) comes too late."""
+
+
 class Rank(enum.IntEnum):
     """How urgent a text is: lower ones go first. The order of texts to one number is kept within a rank."""
 
@@ -258,6 +262,11 @@ KINDS: Final[dict[str, Kind]] = {
     "taken_back": Kind(_moved(N_("Payment by %(name)s taken back: %(amount)s %(currency)s."), with_fee=False), Rank.MONEY),
     "given_back": Kind(_moved(N_("Payment to %(name)s taken back: %(amount)s %(currency)s."), with_fee=False), Rank.MONEY),
     "request_received": Kind(_asked, Rank.MONEY),
+    "parking_ends": Kind(
+        _until(N_("What is set aside for parking at %(name)s is enough until %(time)s. Leave by then, or set more aside.")),
+        Rank.MONEY,
+        lifetime_s=PARKING_LIFETIME_S,
+    ),
     "sim_changed": Kind(
         _until(N_("Your number has another SIM: until %(time)s your PIN can pay little. If this was not you, call us.")), Rank.SECURITY
     ),

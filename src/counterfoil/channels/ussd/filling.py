@@ -10,6 +10,8 @@ import msgspec
 import structlog
 
 from counterfoil.acceptance.cards.registry import Cards
+from counterfoil.acceptance.parking.stays import Stays
+from counterfoil.acceptance.tills import Tills
 from counterfoil.channels.consent import Consent
 from counterfoil.channels.look_ups import LookUps
 from counterfoil.channels.movements import Movement, amount_of, latest
@@ -56,6 +58,8 @@ class House(msgspec.Struct, kw_only=True):
     history: History
     ledger: Ledger
     cards: Cards
+    stays: Stays
+    tills: Tills
     config: Config
     clock: Clock
     languages: dict[str, Language]
@@ -222,15 +226,20 @@ class Filling:
 
     async def _fill_requests(self) -> Filled | Next:
         consent = self.consent
-        asked = (await consent.open_requests())[: screens.CHOICES_MAX - 1]
-        if not asked:
+        parked = await self._stay_lines()
+        asked = (await consent.open_requests())[: screens.CHOICES_MAX - 1 - len(parked)]
+        if not asked and not parked:
             return Next("no_requests")
         self.state.listed = [id_text(each.id) for each in asked]
         lines = []
         for each in asked:
             amount = consent.money(each.amount) if each.amount else ""
             lines.append(f"{cut(await consent.name(each.payee))} {amount}".rstrip())
-        return Filled({}, (*lines, self.say(screens.ASK)))
+        return Filled({}, (*parked, *lines, self.say(screens.ASK)))
+
+    async def _stay_lines(self) -> list[str]:
+        """Stays in car parks, of whoever is behind the wheel: see `parking`."""
+        raise NotImplementedError
 
     async def _fill_request(self) -> Filled | Next:
         request = await self._request()

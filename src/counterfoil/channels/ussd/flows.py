@@ -13,6 +13,7 @@ from counterfoil.channels.sms.encoding import plain_marks
 from counterfoil.channels.ussd import screens
 from counterfoil.channels.ussd.cards import CardFlows
 from counterfoil.channels.ussd.filling import Next, is_pin, typed_address
+from counterfoil.channels.ussd.parking import ParkingFlows
 from counterfoil.channels.ussd.screens import MENU, SCREENS, UNLOCK, WELCOME
 from counterfoil.channels.ussd.sessions import Due
 from counterfoil.channels.ussd.watching import WatchFlows
@@ -43,7 +44,7 @@ LOCK_REASON = "locked by its holder, by USSD"
 UNLOCK_REASON = "unlocked by its holder, by USSD"
 
 
-class Flows(WatchFlows, CardFlows):
+class Flows(WatchFlows, CardFlows, ParkingFlows):
     """What is done with what was typed. `begin` keeps that a PIN has come, before money moves."""
 
     # Choosing from a list
@@ -51,6 +52,9 @@ class Flows(WatchFlows, CardFlows):
     async def choose(self, lists: str, number: int) -> Next:
         """`number` from 0: what was chosen on a screen whose choices were filled in."""
         if lists == "request":
+            if number < len(self.state.parked):
+                return self.choose_stay(number)
+            number -= len(self.state.parked)
             if number >= len(self.state.listed):
                 return Next("ask_whom")
             self.state.request = self.state.listed[number]
@@ -78,6 +82,8 @@ class Flows(WatchFlows, CardFlows):
             return await self._answer_request("")
         if action == "(decline)":
             return await self._decline()
+        if action == "(park)":
+            return await self.do_park()
         if action == "(outcome)":
             return await self._outcome()
         if action == "(ask)":

@@ -141,6 +141,18 @@ SCREENS: dict[str, Sheet] = {
         private=True,
     ),
     "request_amount": Sheet(text=N_("%(name)s: how much, in %(currency)s?"), reads=Reads.AMOUNT, back="requests"),
+    "parking": Sheet(
+        text=N_("Parking at %(name)s: %(fee)s so far, %(held)s set aside. That is enough until %(time)s."),
+        choices=((N_("Set more aside"), "(park)"),),
+        back="requests",
+        private=True,
+    ),
+    "parking_due": Sheet(
+        text=N_("Parking at %(name)s: %(due)s to pay before you leave."),
+        choices=((N_("Set more aside"), "(park)"),),
+        back="requests",
+        private=True,
+    ),
     "ask_whom": Sheet(text=N_("Who is to pay you? A phone number, or a name with @:"), reads=Reads.ADDRESS, back="requests"),
     "ask_amount": Sheet(text=N_("%(name)s: how much, in %(currency)s?"), reads=Reads.AMOUNT, back="ask_whom"),
     "confirm_ask": Sheet(text=N_("Ask %(name)s for %(amount)s?"), choices=((N_("Ask"), "(ask)"),), back="ask_whom", private=True),
@@ -292,5 +304,7 @@ NO_PIN = N_("Your account has no PIN yet. Ask %(scheme)s for one.")
 LATER = N_("This does not work at the moment. Try again in a minute.")
 OTHER_NUMBER = N_("This session is another number's. Dial again.")
 NO_NUMBER = N_("Your number was not understood.")
+PARKING = N_("Parking: %(name)s")
+CAR_GONE = N_("This car has left.")
 CARD_GONE = N_("This card is no longer yours.")
 LOCKED = N_("%(card)s (locked)")

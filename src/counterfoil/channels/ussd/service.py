@@ -21,6 +21,8 @@ import msgspec
 import structlog
 
 from counterfoil.acceptance.cards.registry import Cards
+from counterfoil.acceptance.parking.stays import Stays
+from counterfoil.acceptance.tills import Tills
 from counterfoil.channels.look_ups import LookUps
 from counterfoil.channels.ussd import screens, sessions
 from counterfoil.channels.ussd.filling import Filled, House, Next
@@ -80,6 +82,8 @@ class Ussd:
         history: History,
         ledger: Ledger,
         cards: Cards,
+        stays: Stays,
+        tills: Tills,
         config: Config,
         clock: Clock,
         look_ups: LookUps | None = None,
@@ -89,8 +93,8 @@ class Ussd:
         self._clock = clock
         self._parties = parties
         self._house = House(
-            store=store, parties=parties, payments=payments, requests=requests, history=history, ledger=ledger, cards=cards, config=config,
-            clock=clock, languages=languages(config.languages), answer_s_max=answer_s_max, look_ups=look_ups,
+            store=store, parties=parties, payments=payments, requests=requests, history=history, ledger=ledger, cards=cards, stays=stays,
+            tills=tills, config=config, clock=clock, languages=languages(config.languages), answer_s_max=answer_s_max, look_ups=look_ups,
         )  # fmt: skip
         self._repeats = Repeats(clock)
         self._turns: dict[tuple[str, str], _Turn] = {}

@@ -46,6 +46,7 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
         name, language: of somebody who is opening an account.
         begun, payee, amount: of a payment that is being put together: the screen that it began with, an account in hex, minor units.
         request, watcher, card: a request's id in hex, a watcher's, and a card's; `listed` those on the screen.
+        stay: a stay in a car park; `parked` those on the screen, above the requests.
         due: a payment whose terms were shown. `is_sent`: its PIN came, and the outcome was not shown so far.
         told: what became of a payment, in a few words: whoever dials again at once may never have seen it.
         before: the session that broke off, while it is asked whether to go on with it.
@@ -71,6 +72,8 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
     watcher: str = ""
     card: str = ""
     listed: list[str] = []
+    stay: str = ""
+    parked: list[str] = []
     due: Due | None = None
     is_sent: bool = False
     told: str = ""

@@ -98,7 +98,8 @@ class NoticeView(msgspec.Struct, frozen=True):
     Attributes:
         kind: opened, device_added, device_revoked, recovery_started, recovery_done, recovery_cancelled, pin_set, pin_allowed,
             number_changed, handle_set, own_limits_set, tier_changed, frozen, unfrozen, token_created, token_revoked, closed;
-            card_added, card_locked, card_unlocked, card_ended; sim_changed, sim_change_lifted, number_released. Of the caller's own
+            card_added, card_locked, card_unlocked, card_ended; sim_changed, sim_change_lifted, number_released;
+            parking_ends. Of the caller's own
             watchers: watcher_chosen, watcher_accepted, watcher_declined, watcher_left, watcher_taken_away, watcher_kept,
             watcher_ended. Of accounts that the caller watches: watch_asked, watch_taken_away, watch_kept, watch_ended, watched_paid,
             watched_received, watched_held, watched_released, watched_closed, watched_device_added, watched_device_revoked,
@@ -107,7 +108,7 @@ class NoticeView(msgspec.Struct, frozen=True):
             watched_recovery_done, watched_recovery_cancelled, watched_sim_changed, watched_sim_change_lifted.
         by: self, watcher, staff, or scheme (by its rules: a recovery whose time had come).
         facts: by kind: device; handle; per_payment, per_day, per_month (minor units, null for none); before, after; reason; label, scopes;
-            card; watcher; name, and of money that moved amount, fee (minor units) and receipt_code.
+            card; watcher; until (ns) and stay, the ticket; name, and of money that moved amount, fee (minor units) and receipt_code.
     """
 
     id: UuidText

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from counterfoil.acceptance.parking.parks import CarPark
-from counterfoil.acceptance.parking.stays import PAGE_SIZE_MAX, Parked
+from counterfoil.acceptance.parking.stays import PAGE_SIZE_MAX
+from counterfoil.acceptance.parking.values import Parked
 from counterfoil.acceptance.service import Acceptance
 from counterfoil.acceptance.types import Right
 from counterfoil.errors import (
@@ -70,6 +71,7 @@ class ParkingEndpoints:
             Endpoint("POST", "/v1/till/stays/find", self.find, access=gate, errors=(Forbidden, NotFound, *tapping), tag=tag),
             Endpoint("GET", stay, self.stay, access=gate, errors=(Forbidden,), tag=tag),
             Endpoint("POST", f"{stay}/charge", self.charge, access=gate, errors=(Forbidden, *ASKING), tag=tag),
+            Endpoint("POST", f"{stay}/extend", self.extend, access=gate, errors=(Forbidden, NotInThisState, TooLarge, *ASKING), tag=tag),
             Endpoint("POST", f"{stay}/leave", self.leave, access=gate, errors=leaving, tag=tag),
             Endpoint("POST", f"{stay}/let-out", self.let_out, access=gate, errors=leaving, tag=tag),
             Endpoint("POST", f"{stay}/lost-ticket", self.lose_ticket, access=gate, errors=(*signed_in, NotInThisState), tag=tag),
@@ -155,6 +157,11 @@ class ParkingEndpoints:
         till = await self.acceptance.tills.of_token(caller.token)
         return await self._view(await self.stays.charge(await self.stays.find(id, till.account), till))
 
+    async def extend(self, caller: Principal, id: int) -> StayView:
+        """Ask for more to be set aside: `wanted` can be agreed to by anybody. While nobody has, a repeat answers the same sale."""
+        till = await self.acceptance.tills.of_token(caller.token)
+        return await self._view(await self.stays.extend(await self.stays.find(id, till.account), till))
+
     async def leave(self, caller: Principal, id: int, body: LeaveBody) -> StayView:
         """A car is at the way out: open the barrier where `may_leave` is true, else `asked` has to be paid. A repeat answers the same."""
         till = await self.acceptance.tills.of_token(caller.token)
@@ -166,7 +173,8 @@ class ParkingEndpoints:
     async def _view(self, parked: Parked) -> StayView:
         hold = None if parked.entry is None else await self.desk.view(*parked.entry)
         asked = None if parked.asked is None else await self.desk.view(*parked.asked[1:])
-        return stay_view(parked, hold=hold, asked=asked)
+        wanted = next((each for each in parked.holds if each[0] == parked.wanted), None)
+        return stay_view(parked, hold=hold, asked=asked, wanted=None if wanted is None else await self.desk.view(*wanted))
 
 
 def _moment(text: str | None) -> int | None:

@@ -38,6 +38,7 @@ const NOBODYS = ["device_added", "device_revoked", "recovery_done", "recovery_ca
 function way({ kind, facts }) {
   if (/^watch(er)?_/.test(kind)) return "#/security/watchers";
   if (/^card_/.test(kind)) return "#/cards";
+  if (kind === "parking_ends") return `/parking/${facts?.stay ?? ""}`;
   return facts?.receipt_code ? `/r/${facts.receipt_code}` : "";
 }
 
@@ -67,6 +68,7 @@ function words(wallet, notice) {
     card_unlocked: t("Card %(card)s was unlocked", { card: facts.card ?? "" }),
     card_ended: t("Card %(card)s was taken away", { card: facts.card ?? "" }),
     closed: t("The account was closed"),
+    parking_ends: t("Parking at %(name)s: enough is set aside until %(time)s", { name: facts.name ?? "", time: when(new Date(Number(facts.until ?? 0) / 1e6).toISOString()) }),
   })[kind] ?? t("Something changed in your account");
 }
 
