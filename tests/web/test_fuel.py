@@ -108,6 +108,24 @@ async def test_reports_that_do_not_fit_are_refused_and_change_nothing(station: S
     assert (await station.call("GET", "/v1/till/fills", query="state=open"))["fills"] == []
 
 
+async def test_what_ran_above_the_limit_is_asked_for_and_paid(station: Station) -> None:
+    ada = await station.site.scheme.customer("Ada", funds=20_000)
+    fill = await station.ask(amount=2_000)
+    place = f"/v1/till/fills/{fill['id']}/ask-rest"
+    assert (await station.refused(place))["code"] == "fill_out_of_order"
+    await station.office.pay(ada, fill["sale"])
+    await station.permit(fill)
+    await station.report(fill, "started")
+    ended = await station.done(fill, 2_000)
+    assert (ended["unpaid"], ended["rest"]) == (1_598, None)
+    asked = await station.call("POST", place)
+    assert await station.call("POST", place) == asked
+    assert (asked["unpaid"], asked["rest"]["amount"], asked["rest"]["state"]) == (1_598, 1_598, "open")
+    await station.office.pay(ada, asked["rest"])
+    paid = await station.call("POST", place)
+    assert (paid["unpaid"], paid["rest"]["state"], ada.balance()) == (0, "paid", 16_402)
+
+
 async def test_a_card_sets_the_money_aside(station: Station) -> None:
     kofi = await station.site.scheme.simple_phone(funds=5_000)
     fill, card = await station.ask(amount=2_000), await card_of(station.site, kofi)

@@ -110,7 +110,8 @@ class FillView(msgspec.Struct, frozen=True):
         until: the pump has to be ready by then, and must not start later; null before it may start.
         millilitres: what ran so far, as it was told.
         charge: what it costs, once it is done: never above `amount`.
-        unpaid: what ran and could not be taken: it ran on above the limit, or the hold was over before the report came.
+        unpaid: what ran, could not be taken, and was not paid since: it ran on above the limit, or the hold was over before the report.
+        rest: the sale that asks for what is unpaid, to be paid in any way; null before somebody has asked.
         sale: what sets the money aside, and takes it; null where it was aborted before there was one.
     """
 
@@ -130,6 +131,7 @@ class FillView(msgspec.Struct, frozen=True):
     asked_at: Moment
     ended_at: Moment | None
     sale: SaleView | None
+    rest: SaleView | None
 
 
 def pump_of(body: PumpBody, id: int, account: int) -> Pump:
@@ -155,7 +157,7 @@ def fills_view(fills: list[Fill]) -> FillsView:
     return FillsView(lines, cursor_text(fills[-1].id) if len(fills) == PAGE_SIZE_MAX else None)
 
 
-def fill_view(filled: Filled, *, sale: SaleView | None) -> FillView:
+def fill_view(filled: Filled, *, sale: SaleView | None, rest: SaleView | None) -> FillView:
     fill, run = filled.fill, filled.fill.run
     return FillView(
         id=uuid_text(fill.id),
@@ -174,4 +176,5 @@ def fill_view(filled: Filled, *, sale: SaleView | None) -> FillView:
         asked_at=moment_text(fill.asked_at),
         ended_at=None if fill.ended_at is None else moment_text(fill.ended_at),
         sale=sale,
+        rest=rest,
     )

@@ -233,6 +233,39 @@ async def test_what_ran_under_a_hold_that_is_over_is_told_and_not_taken(station:
     assert (filled.fill.run.state, filled.unpaid, ada.balance()) == (State.DONE, 1_799, FUNDS)
 
 
+async def test_what_is_left_unpaid_is_asked_for_and_paid_once(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = await station.scheme.customer(funds=FUNDS)
+    fill = await station.started(ada, 2_000)
+    with pytest.raises(FillOutOfOrder):
+        await station.fills.ask_rest(fill, station.till)
+    await station.done(fill, 2_000)
+    make = station.fills.sales.make
+
+    async def die(*_given: object, **_named: object) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as dying:
+        dying.setattr(station.fills.sales, "make", die)
+        with pytest.raises(Unavailable):
+            await station.fills.ask_rest(fill, station.till)
+    assert station.fills.sales.make == make
+    answers = await asyncio.gather(*(station.fills.ask_rest(fill, station.till) for _ in range(4)))
+    asked = {each.rest[0].id: each.rest[0] for each in answers if each.rest is not None}
+    assert [(sale.amount, sale.hold) for sale in asked.values()] == [(1_598, False)]
+    (first,) = asked.values()
+    assert (await station.fills.look(fill, station.till)).unpaid == 1_598
+    station.wait(2 * HOUR)
+    anew = (await station.fills.ask_rest(fill, station.till)).rest
+    assert anew is not None
+    assert anew[0].id != first.id
+    order = ada.order(station.shop, 1_598, reference=anew[0].id)
+    await station.scheme.services.payments.pay(ada.sign(order))
+    for _ in range(2):
+        paid = await station.fills.ask_rest(fill, station.till)
+        assert paid.rest is not None
+        assert (paid.unpaid, paid.rest[0].id, ada.balance()) == (0, anew[0].id, FUNDS - 3_598)
+
+
 async def test_a_fill_that_nobody_agrees_to_leaves_the_pump_free(station: Station) -> None:
     fill = await station.ask()
     with pytest.raises(PumpBusy):

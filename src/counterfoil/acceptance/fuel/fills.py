@@ -56,6 +56,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
         id: also that of the sale that sets money aside.
         number: of the pump. It, `product` and the price in `run` are those that it was asked for under.
         until: the pump may run until then; None before it may.
+        rest: the sale that asks for what could not be taken; None while nobody has asked.
     """
 
     id: int
@@ -68,6 +69,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     asked_at: int
     until: int | None
     ended_at: int | None
+    rest: int | None
 
     @property
     def volume_max(self) -> int:
@@ -80,12 +82,15 @@ class Filled(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         sale: and how it stands; None where it ended before there was one.
-        unpaid: what ran and could not be taken: the pump went on above the limit, or the hold was over before the report came.
+        unpaid: what ran, could not be taken, and was not paid since: the pump went on above the limit, or the hold was over before
+            the report came.
+        rest: the sale that asks for that, and how it stands.
     """
 
     fill: Fill
     sale: tuple[Sale, Standing] | None
     unpaid: int
+    rest: tuple[Sale, Standing] | None = None
 
 
 class Fills:
@@ -195,8 +200,45 @@ class Fills:
             elif standing.state is SaleState.HELD:
                 await self._end(fill, sale, till)
             else:
-                return _filled(fill, (sale, standing))
+                return await self._with_rest(_filled(fill, (sale, standing)))
         raise Unavailable
+
+    async def ask_rest(self, fill: Fill, till: Till) -> Filled:
+        """A sale asks for what is `unpaid`, if something is. A repeat asks for nothing more: the same sale, while it can be paid.
+
+        FillOutOfOrder before the fill is done. Refusals: those of `look`, and of `Sales.make`.
+        """
+        for _ in range(_TRIES):
+            filled = await self.look(fill, till)
+            fill = filled.fill
+            if fill.run.state is not State.DONE:
+                raise FillOutOfOrder(state=fill.run.state)
+            if not filled.unpaid or (filled.rest is not None and filled.rest[1].state is SaleState.OPEN):
+                return filled
+            id = fill.rest  # noqa: A001
+            if id is None or filled.rest is not None:  # nobody has asked so far, or nobody can pay that any more
+                await self.sales.check_asker(fill.account, filled.unpaid)
+                await self._begin_rest(fill)
+                continue
+            line, made_at = Line(f"{fill.product} · {fill.number} +", filled.unpaid, 1), (id >> 80) * 1_000_000
+            await self.sales.make(till, None, id=id, lines=[line], amount=filled.unpaid, hold=False, made_at=made_at)
+        raise Unavailable
+
+    async def _begin_rest(self, fill: Fill) -> None:
+        """Keeps the id of a new sale that asks for the rest, unless somebody else has meanwhile."""
+        begun_by = update(fills).where(fills.c.id == fill.id, fills.c.rest.is_not_distinct_from(fill.rest))
+        begun_by = begun_by.values(rest=new_id(self.clock))
+        await self.store.write(lambda connection: connection.execute(begun_by))
+
+    async def _with_rest(self, filled: Filled) -> Filled:
+        """With what was paid since it could not be taken."""
+        rest = filled.fill.rest
+        sale = None if rest is None else (await self.sales.known([rest], filled.fill.account)).get(rest)
+        if sale is None:
+            return filled
+        standing = await self.sales.standing(sale)
+        unpaid = filled.unpaid if standing.paid_at is None else max(0, filled.unpaid - sale.amount)
+        return msgspec.structs.replace(filled, unpaid=unpaid, rest=(sale, standing))
 
     async def find(self, id: int, account: int) -> Fill:
         """A fill of the account, or NotFound."""
@@ -305,5 +347,5 @@ def _fill(row: Row[Any]) -> Fill:
     run = Run(price=row.price, limit=row.amount_max, before=row.totaliser, state=State(row.state), millilitres=row.millilitres)
     return Fill(
         id=row.id, pump=row.pump, number=row.number, account=row.account, till=row.till, product=row.product, run=run,
-        asked_at=row.asked_at, until=row.until, ended_at=row.ended_at,
+        asked_at=row.asked_at, until=row.until, ended_at=row.ended_at, rest=row.rest,
     )  # fmt: skip

@@ -39,13 +39,15 @@ fills = Table(
     Column("asked_at", Nanoseconds, nullable=False),
     Column("until", Nanoseconds, nullable=True),
     Column("ended_at", Nanoseconds, nullable=True),
+    Column("rest", Id, nullable=True),
     CheckConstraint("state IN ('idle', 'authorised', 'dispensing', 'timed_out', 'done', 'aborted')", name="state_known"),
     CheckConstraint("(ended_at IS NULL) = (state NOT IN ('done', 'aborted'))", name="ended_when_over"),
     CheckConstraint("millilitres >= 0", name="millilitres_not_negative"),
     Index("ix_fills_account", "account", "id"),
 )
 """The id is made at the station, and is also that of the sale that sets `amount_max` aside. Pump's number, product and price are
-those that it was asked for under. `totaliser`: before, in millilitres. `until`: the pump may run until then."""
+those that it was asked for under. `totaliser`: before, in millilitres. `until`: the pump may run until then.
+`rest`: the sale that asks for what could not be taken, once somebody has asked."""
 
 is_open = fills.c.ended_at.is_(None)
 """Of a fill that may still run, or of which it is not known what ran."""

@@ -65,6 +65,7 @@ class FuelEndpoints:
             Endpoint("GET", f"{fills}/{{id}}", self.fill, access=till, errors=ending, tag=tag),
             Endpoint("POST", f"{fills}/{{id}}/permit", self.permit, access=till, errors=(FillOutOfOrder, *ending), tag=tag),
             Endpoint("POST", f"{fills}/{{id}}/report", self.report, access=till, errors=reporting, tag=tag),
+            Endpoint("POST", f"{fills}/{{id}}/ask-rest", self.ask_rest, access=till, errors=(FillOutOfOrder, *ending), tag=tag),
         ]
 
     # With a clerk
@@ -118,7 +119,14 @@ class FuelEndpoints:
         till = await self.acceptance.tills.of_token(caller.token)
         return await self._view(await self.fills.report(await self.fills.find(id, till.account), till, report_of(body)))
 
+    async def ask_rest(self, caller: Principal, id: int) -> FillView:
+        """Ask for what is `unpaid`: `rest` can be paid by anybody. A repeat asks for nothing more."""
+        till = await self.acceptance.tills.of_token(caller.token)
+        return await self._view(await self.fills.ask_rest(await self.fills.find(id, till.account), till))
+
     # Parts
 
     async def _view(self, filled: Filled) -> FillView:
-        return fill_view(filled, sale=None if filled.sale is None else await self.desk.view(*filled.sale))
+        sale = None if filled.sale is None else await self.desk.view(*filled.sale)
+        rest = None if filled.rest is None else await self.desk.view(*filled.rest)
+        return fill_view(filled, sale=sale, rest=rest)
