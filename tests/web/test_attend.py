@@ -151,8 +151,11 @@ async def test_a_session_that_is_over_asks_for_the_pin_and_comes_back(shop: Shop
         page = mine.text
         shop.site.scheme.clock.offset_s += IDLE_S_MAX + 1
         mine.text = page
-        assert "Who are you?" in await mine.let_in(plate="AA 1")
+        told = await mine.let_in(plate="AA 1")
+        assert "Who are you?" in told
+        assert "What you sent was not done: you had been signed out." in told
         assert "Nobody." in await _inside(shop)
+        assert "Free places" in await mine.sign_in(await shop.office.clerk("Njeri")), "back to where it was sent from"
 
 
 @pytest.mark.parametrize("then", ["https://elsewhere.example/", "//elsewhere.example/attend/", "/staff", "/attended"])

@@ -92,7 +92,7 @@ class AttendPages:
             Route(HOME, self._told(self.front)),
             Route("/attend/pair", self._told(self.pair), methods=["POST"]),
             Route("/attend/sign-in", self._told(self.sign_in), methods=["POST"]),
-            Route("/attend/sign-out", post(self.sign_out, self.home), methods=["POST"]),
+            Route("/attend/sign-out", self._told(self.sign_out), methods=["POST"]),
             Route(park, get(self.car_park)),
             Route(park, post(self.come_in, self.car_park), methods=["POST"]),
             Route(stay, get(self.stay)),
@@ -119,7 +119,10 @@ class AttendPages:
             return self._page(request, "attend/pair.html", NOTHING)
         clerk = await self._clerk(request, till)
         if clerk is None:
-            return await self._sign_in_form(request, till, NOTHING)
+            undone = Wrong(
+                "", self._language(request).text("What you sent was not done: you had been signed out. Sign in, and send it again.")
+            )
+            return await self._sign_in_form(request, till, undone if "undone" in request.query_params else NOTHING)
         return await self.home(request, Attendant(till, clerk), NOTHING)
 
     async def pair(self, request: Request) -> Response:
@@ -156,8 +159,10 @@ class AttendPages:
         self._keep(request, answer, CLERK_COOKIE, secret, SESSION_S_MAX)
         return answer
 
-    async def sign_out(self, request: Request, who: Attendant, form: dict[str, str]) -> Response:
-        await self.acceptance.clerks.sign_out(request.cookies.get(CLERK_COOKIE, ""), till=who.till.id)
+    async def sign_out(self, request: Request) -> Response:
+        await self._form(request)
+        if (till := await self._till(request)) is not None:
+            await self.acceptance.clerks.sign_out(request.cookies.get(CLERK_COOKIE, ""), till=till.id)
         answer = see(HOME)
         answer.delete_cookie(CLERK_COOKIE, path="/attend", httponly=True, samesite="strict")
         return answer
@@ -298,7 +303,7 @@ class AttendPages:
             form: dict[str, str] = {}
             who = await self._attendant(request)
             if who is None:
-                return see(HOME)
+                return see(f"{HOME}?{urlencode({'then': _page_of(request.url.path), 'undone': 1})}")
             try:
                 form = await self._form(request)
                 return await deed(request, who, form)
@@ -358,6 +363,11 @@ class AttendPages:
 def _ours(address: str) -> str:
     """`address` if it is one of these pages, else the first of them."""
     return address if is_attend(address) else HOME
+
+
+def _page_of(address: str) -> str:
+    """The page on which the form stands that was sent to `address`."""
+    return "/".join(address.split("/")[:4])
 
 
 def _caller(request: Request) -> str:
