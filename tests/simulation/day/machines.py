@@ -71,8 +71,8 @@ class Gates:
     def come_in(self, lane: str, car: Car) -> None:
         for _ in range(DEVICE_STARTS_MAX):
             said = self._run(lane, "in", car.plate, by_hold=car.by_hold)
-            if any("Ticket" in line or "Somebody is inside with this plate" in line for line in said):
-                break
+            if any(("Ticket" in line and car.plate in line) or "Somebody is inside with this plate" in line for line in said):
+                break  # what it tells of the car before is not meant
         view = self._stay(car)
         car.stay = view["id"]
         if car.by_hold:
@@ -89,7 +89,9 @@ class Gates:
 
         for _ in range(DEVICE_STARTS_MAX):
             said = "\n".join(self._run(lane, "out", car.plate, meanwhile=pays))
-            if re.search(r"^Left |was let out when the gate stopped|nobody is inside with this", said, re.MULTILINE):
+            if re.search(
+                rf"^Left {car.plate}:|{car.plate} was let out when the gate stopped|nobody is inside with this", said, re.MULTILINE
+            ):
                 break
         left = self._stay(car)
         assert (left["left_at"] is not None, left["due"], left["unpaid"]) == (True, 0, 0), left
